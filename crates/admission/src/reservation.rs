@@ -1,0 +1,57 @@
+//! What is set aside for a call before it is made.
+
+use metering::NanoUsd;
+use serde::{Deserialize, Serialize};
+use tenancy::{LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
+
+use crate::Minute;
+
+/// An estimate taken from a scope's limits, until the call's usage record corrects it.
+///
+/// It stands in the scope's meter item under its call id. `minute` is the one that it was counted
+/// in, so that settling it gives back to the windows it was taken from and to no later one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Whose call it is; a line of business' meter holds those of all its tenants.
+    pub tenant_id: TenantId,
+    /// What the call can cost at most.
+    #[serde(rename = "amount")]
+    pub amount_nanousd: NanoUsd,
+    /// Tokens that it can use at most.
+    pub tokens: u64,
+    /// The minute in which it was counted.
+    pub minute: Minute,
+    /// Past this moment (Unix milliseconds) the call cannot be running any more.
+    #[serde(rename = "deadline")]
+    pub deadline_ms: i64,
+    /// What the sweep needs for a record if the call never leaves one; only in the tenant's own meter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<CallDetail>,
+}
+
+/// The facts of a call that are known before it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallDetail {
+    /// The tenant's line of business.
+    pub lob_id: LobId,
+    /// Who called.
+    pub principal_id: PrincipalId,
+    /// Person or program.
+    pub principal_kind: PrincipalKind,
+    /// The model that the client asked for.
+    pub requested_model: ModelId,
+    /// What the provider calls it.
+    pub provider_model_id: String,
+    /// The client's dialect.
+    pub dialect: String,
+    /// Whether the answer is streamed.
+    pub is_streamed: bool,
+    /// The provider's Region.
+    pub region: String,
+    /// The price book that the amount was computed with.
+    pub price_version: String,
+    /// Input tokens of the estimate; the rest is output.
+    pub input_tokens: u64,
+    /// When the call was admitted, in Unix milliseconds.
+    pub started_ms: i64,
+}

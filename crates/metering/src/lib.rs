@@ -1,0 +1,11 @@
+//! What calls consumed and what that costs, in integers.
+
+mod money;
+mod price;
+mod record;
+mod usage;
+
+pub use money::NanoUsd;
+pub use price::{PicoUsd, Price, PriceBook};
+pub use record::{Outcome, RecordId, UsageRecord};
+pub use usage::TokenUsage;

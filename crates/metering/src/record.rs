@@ -1,0 +1,98 @@
+//! The usage record: the immutable fact of one provider call.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tenancy::{LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
+
+use crate::{NanoUsd, TokenUsage};
+
+/// Which provider call a record is about: a call of the gateway, and the attempt within it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecordId {
+    /// The gateway's id of the call (a time-ordered UUID); the client sees it as `x-request-id`.
+    pub call_id: String,
+    /// Counts the provider calls made for it, from 1.
+    pub attempt: u32,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.call_id, self.attempt)
+    }
+}
+
+/// How a provider call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The model answered to the end.
+    Completed,
+    /// The provider refused the call; nothing ran.
+    Refused,
+    /// The provider failed, before or in its answer.
+    Failed,
+    /// The gateway's function ended before it could say; written by the sweep.
+    Abandoned,
+}
+
+/// One provider call: who made it, what it consumed, what it costs. Written once, never changed.
+///
+/// Schema version 1. Times are Unix milliseconds, amounts nano-USD.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// Version of this schema.
+    pub schema: u32,
+    /// Which provider call.
+    #[serde(flatten)]
+    pub id: RecordId,
+    /// The tenant that pays.
+    pub tenant_id: TenantId,
+    /// The tenant's line of business at the time of the call.
+    pub lob_id: LobId,
+    /// Who called.
+    pub principal_id: PrincipalId,
+    /// Person or program.
+    pub principal_kind: PrincipalKind,
+    /// When the gateway admitted the call.
+    pub started_ms: i64,
+    /// The client's dialect, for example `openai.chat_completions`.
+    pub dialect: String,
+    /// The model that the client asked for.
+    pub requested_model: ModelId,
+    /// What the provider calls the model that answered.
+    pub provider_model_id: String,
+    /// OpenTelemetry's `gen_ai.provider.name`, for example `aws.bedrock`.
+    pub provider: String,
+    /// The provider's Region.
+    pub region: String,
+    /// The provider's id of the call, if it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_request_id: Option<String>,
+    /// Whether the answer was streamed.
+    pub is_streamed: bool,
+    /// Tokens by kind.
+    pub usage: TokenUsage,
+    /// Whether `usage` is the gateway's estimate, since the provider's own count never came.
+    pub is_estimated: bool,
+    /// The price book that `cost` was computed with.
+    pub price_version: String,
+    /// What the call costs.
+    pub cost_nanousd: NanoUsd,
+    /// What had been reserved for it.
+    pub reserved_nanousd: NanoUsd,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// From admission to the end of the answer.
+    pub latency_ms: u64,
+    /// From admission to the first piece of the answer, of streamed calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token_ms: Option<u64>,
+    /// The gateway's own share of the time before the provider was called.
+    pub gateway_ms: u64,
+}
+
+impl UsageRecord {
+    /// The current version of the schema.
+    pub const SCHEMA: u32 = 1;
+}

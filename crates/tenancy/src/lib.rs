@@ -1,0 +1,13 @@
+//! Who is calling, for which tenant, with which rights.
+//!
+//! Every other crate takes a [`TenantContext`] first, so that no query can forget its tenant.
+
+mod id;
+mod principal;
+mod role;
+mod tenant;
+
+pub use id::{InvalidId, LobId, ModelId, TenantId};
+pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
+pub use role::{Permission, PermissionDenied, Role, Scope};
+pub use tenant::{ModelAllowlist, Status, Tenant, TenantContext};
