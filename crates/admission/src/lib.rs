@@ -4,6 +4,7 @@
 //! decides again with what it then sees if the condition fails. The clock is always an argument.
 
 mod admit;
+mod entitlements;
 #[cfg(feature = "fakes")]
 pub mod fakes;
 mod limits;
@@ -15,6 +16,7 @@ mod sweep;
 mod window;
 
 pub use admit::{Admitted, Refusal, admit};
+pub use entitlements::{EntitlementStore, Entitlements};
 pub use limits::{Limit, Limits};
 pub use meter::{Denial, Meter, Standing};
 pub use reservation::{CallDetail, Reservation};

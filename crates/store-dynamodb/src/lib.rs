@@ -1,0 +1,12 @@
+//! Tenants, catalog and ledger in DynamoDB: the only code that knows table keys.
+
+mod client;
+mod configuration;
+mod expression;
+mod key;
+mod ledger;
+mod settlement;
+
+pub use client::client;
+pub use configuration::Configuration;
+pub use ledger::Ledger;

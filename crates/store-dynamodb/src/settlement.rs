@@ -1,0 +1,147 @@
+//! The `ledger` table as `metering-aggregator` sees it: settle, sweep.
+
+use admission::{Meter, Reservation, Roll, Scope, SettlementStore, StoreError};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use metering::{NanoUsd, RecordId, UsageRecord};
+use serde::Deserialize;
+use tenancy::TenantId;
+
+use crate::expression::Update;
+use crate::key;
+use crate::ledger::{Applied, Ledger, store_error};
+
+/// Reads and writes that closing one reservation may need; only a window that ends meanwhile asks for another.
+const MAX_TRIES: u32 = 5;
+
+/// What closing a reservation needs to see of a meter.
+#[derive(Debug, Deserialize)]
+struct OpenReservation {
+    minute: admission::Minute,
+    #[serde(default)]
+    open: std::collections::HashMap<String, Reservation>,
+}
+
+impl Ledger {
+    /// Takes a reservation off the meter, replaced by `used` (tokens, nano-USD); whether it was open.
+    pub(crate) async fn close(
+        &self,
+        operation: &'static str,
+        scope: &Scope,
+        call_id: &str,
+        used: Option<(u64, u64)>,
+    ) -> Result<bool, StoreError> {
+        for _ in 0..MAX_TRIES {
+            let item = self
+                .client
+                .get_item()
+                .table_name(&self.table)
+                .set_key(Some(key::meter(scope)))
+                .consistent_read(true)
+                .projection_expression("#minute, #open.#call")
+                .expression_attribute_names("#minute", "minute")
+                .expression_attribute_names("#open", "open")
+                .expression_attribute_names("#call", call_id)
+                .send()
+                .await
+                .map_err(|error| store_error(operation, scope, error))?
+                .item;
+            let Some(item) = item.filter(|item| item.contains_key("open")) else { return Ok(false) };
+            let meter: OpenReservation =
+                serde_dynamo::from_item(item).map_err(|error| store_error(operation, scope, error))?;
+            let Some(open) = meter.open.get(call_id) else { return Ok(false) };
+            let since: Roll = meter.minute.roll_from(Some(open.minute));
+            let update = Update::settle(call_id, open, meter.minute, since, used);
+            if let Applied::Done(_) = self.apply(operation, scope, update).await? {
+                return Ok(true);
+            }
+        }
+        Err(store_error(operation, scope, "the meter's windows kept changing"))
+    }
+
+    /// Writes `record` unless one of its id exists; whether it was new.
+    pub(crate) async fn put(&self, record: &UsageRecord) -> Result<bool, StoreError> {
+        let mut item: std::collections::HashMap<String, AttributeValue> =
+            serde_dynamo::to_item(record).map_err(|error| store_error("put_record", &record.id, error))?;
+        item.extend(key::usage_record(&record.tenant_id, &record.id));
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(PK)")
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(error) => Err(store_error("put_record", &record.id, error)),
+        }
+    }
+}
+
+impl SettlementStore for Ledger {
+    async fn scopes(&self) -> Result<Vec<Scope>, StoreError> {
+        let pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(key::METERS_INDEX)
+            .key_condition_expression("#kind = :meter")
+            .expression_attribute_names("#kind", key::METER_KIND)
+            .expression_attribute_values(":meter", AttributeValue::S(key::METER.to_owned()))
+            .into_paginator()
+            .items()
+            .send();
+        let items = pages.collect::<Result<Vec<_>, _>>().await;
+        let items = items.map_err(|error| store_error("list meters", "the ledger", error))?;
+        let scope = |item: &key::Key| item.get(key::PK)?.as_s().ok().and_then(|pk| key::parse_scope(pk));
+        Ok(items.iter().filter_map(scope).collect())
+    }
+
+    async fn meter(&self, scope: &Scope) -> Result<Option<Meter>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key::meter(scope)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| store_error("read the meter", scope, error))?;
+        answer
+            .item
+            .map(serde_dynamo::from_item)
+            .transpose()
+            .map_err(|error| store_error("read the meter", scope, error))
+    }
+
+    async fn record(&self, tenant_id: &TenantId, id: &RecordId) -> Result<Option<UsageRecord>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key::usage_record(tenant_id, id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| store_error("read the record", id, error))?;
+        answer
+            .item
+            .map(serde_dynamo::from_item)
+            .transpose()
+            .map_err(|error| store_error("read the record", id, error))
+    }
+
+    async fn put_missing_record(&self, record: &UsageRecord) -> Result<bool, StoreError> {
+        self.put(record).await
+    }
+
+    async fn settle(&self, scope: &Scope, call_id: &str, tokens: u64, amount: NanoUsd) -> Result<bool, StoreError> {
+        self.close("settle", scope, call_id, Some((tokens, amount.0))).await
+    }
+
+    async fn release_orphan(&self, scope: &Scope, call_id: &str) -> Result<bool, StoreError> {
+        self.close("release", scope, call_id, None).await
+    }
+}

@@ -1,0 +1,188 @@
+//! The ledger on a real DynamoDB engine: the same decisions as the pure meter, under concurrency.
+
+mod support;
+
+use admission::{Denial, Limit, Limits, Meter, MeterStore as _, Minute, Scope, SettlementStore as _, UsageStore as _};
+use futures::future::join_all;
+use metering::{NanoUsd, Outcome, RecordId, TokenUsage, UsageRecord};
+use support::{NOON, context, dynamodb, ledger, limited, onboard, reservation};
+use tenancy::{Status, TenantContext};
+
+fn record(context: &TenantContext, call_id: &str) -> UsageRecord {
+    UsageRecord {
+        schema: UsageRecord::SCHEMA,
+        id: RecordId { call_id: call_id.to_owned(), attempt: 1 },
+        tenant_id: context.tenant_id.clone(),
+        lob_id: context.lob_id.clone(),
+        principal_id: context.principal.id.clone(),
+        principal_kind: context.principal.kind,
+        started_ms: NOON.start_ms(),
+        dialect: "openai.chat_completions".into(),
+        requested_model: "model-a".parse().unwrap(),
+        provider_model_id: "vendor.model-a".into(),
+        provider: "aws.bedrock".into(),
+        region: "us-east-1".into(),
+        provider_request_id: None,
+        is_streamed: true,
+        usage: TokenUsage { input: 7, output: 3, ..TokenUsage::default() },
+        is_estimated: false,
+        price_version: "2026-11".into(),
+        cost_nanousd: NanoUsd(42),
+        reserved_nanousd: NanoUsd(100),
+        outcome: Outcome::Completed,
+        latency_ms: 12,
+        time_to_first_token_ms: Some(3),
+        gateway_ms: 1,
+    }
+}
+
+#[tokio::test]
+async fn concurrent_calls_never_pass_a_limit() {
+    let (client, acme) = (dynamodb().await, context("acme", "retail"));
+    onboard(&client, &acme).await;
+    // Ten instances that share nothing but the table.
+    let instances: Vec<_> = (0..10).map(|_| ledger(&client)).collect();
+    let scope = limited(
+        Scope::Tenant(acme.tenant_id.clone()),
+        Limits { budget_per_month: Some(NanoUsd(1_050)), ..Limits::default() },
+    );
+    let want = reservation(&acme, 100, 10, NOON);
+    let ids: Vec<String> = (0..40).map(|number| format!("call-{number}")).collect();
+    let answers = join_all(
+        ids.iter().enumerate().map(|(number, id)| instances[number % 10].reserve(&acme, &scope, id, &want)),
+    )
+    .await;
+    let admitted = answers.iter().filter(|answer| matches!(answer, Ok(Ok(_)))).count();
+    let denied = answers
+        .iter()
+        .filter(|answer| matches!(answer, Ok(Err(Denial::Exceeded { limit: Limit::BudgetPerMonth, used: 1_000, .. }))))
+        .count();
+    assert_eq!((admitted, denied), (10, 30));
+    let meter = instances[0].meter(&scope.scope).await.unwrap().unwrap();
+    assert_eq!((meter.committed, meter.reserved(), meter.open.len()), (NanoUsd(1_000), NanoUsd(1_000), 10));
+}
+
+#[tokio::test]
+async fn a_repeated_reservation_counts_once() {
+    let (client, acme) = (dynamodb().await, context("acme", "retail"));
+    onboard(&client, &acme).await;
+    let (ledger, scope) = (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
+    for _ in 0..3 {
+        ledger.reserve(&acme, &scope, "call-1", &reservation(&acme, 100, 10, NOON)).await.unwrap().unwrap();
+    }
+    let meter = ledger.meter(&scope.scope).await.unwrap().unwrap();
+    assert_eq!((meter.minute_requests, meter.committed), (1, NanoUsd(100)));
+}
+
+#[tokio::test]
+async fn a_suspension_and_a_changed_allowlist_hold_on_the_next_call() {
+    let (client, acme) = (dynamodb().await, context("acme", "retail"));
+    onboard(&client, &acme).await;
+    let (ledger, mut scope) = (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
+    let want = reservation(&acme, 1, 1, NOON);
+    ledger.reserve(&acme, &scope, "call-1", &want).await.unwrap().unwrap();
+    scope.entitlement_version = 2;
+    assert_eq!(ledger.reserve(&acme, &scope, "call-2", &want).await.unwrap(), Err(Denial::Stale));
+    scope.entitlement_version = 1;
+    let suspend = client.update_item().table_name(support::TABLE).update_expression("SET #s = :s");
+    suspend
+        .key("PK", aws_sdk_dynamodb::types::AttributeValue::S("TENANT#acme".into()))
+        .key("SK", aws_sdk_dynamodb::types::AttributeValue::S("METER".into()))
+        .expression_attribute_names("#s", "status")
+        .expression_attribute_values(":s", aws_sdk_dynamodb::types::AttributeValue::S("suspended".into()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(ledger.reserve(&acme, &scope, "call-3", &want).await.unwrap(), Err(Denial::Suspended));
+    let unknown = limited(Scope::Tenant("globex".parse().unwrap()), Limits::default());
+    assert_eq!(ledger.reserve(&acme, &unknown, "call-4", &want).await.unwrap(), Err(Denial::Unknown));
+}
+
+#[tokio::test]
+async fn a_record_is_written_once_and_read_back_whole() {
+    let (client, acme) = (dynamodb().await, context("acme", "retail"));
+    let ledger = ledger(&client);
+    let first = record(&acme, "call-1");
+    assert!(ledger.put_record(&acme, &first).await.unwrap());
+    let second = UsageRecord { cost_nanousd: NanoUsd(1), ..first.clone() };
+    assert!(!ledger.put_record(&acme, &second).await.unwrap());
+    assert_eq!(ledger.record(&acme.tenant_id, &first.id).await.unwrap(), Some(first.clone()));
+    assert_eq!(ledger.record(&"globex".parse().unwrap(), &first.id).await.unwrap(), None, "another tenant's");
+}
+
+#[tokio::test]
+async fn the_sweep_finds_every_meter() {
+    let client = dynamodb().await;
+    for (tenant, lob) in [("acme", "retail"), ("globex", "markets")] {
+        onboard(&client, &context(tenant, lob)).await;
+    }
+    let mut scopes = ledger(&client).scopes().await.unwrap();
+    scopes.sort();
+    let names: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        ["tenant `acme`", "tenant `globex`", "line of business `markets`", "line of business `retail`"]
+    );
+}
+
+/// A deterministic sequence of pseudo-random numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// Random histories, applied to the table by two instances and to the pure meter: the same answers, the same state.
+#[tokio::test]
+async fn the_table_decides_as_the_meter_does() {
+    let limits = Limits {
+        requests_per_minute: Some(8),
+        tokens_per_minute: Some(150),
+        tokens_per_day: Some(400),
+        budget_per_month: Some(NanoUsd(1_000)),
+    };
+    let client = dynamodb().await;
+    for seed in 0..12 {
+        let acme = context(&format!("acme-{seed}"), "retail");
+        onboard(&client, &acme).await;
+        let scope = limited(Scope::Tenant(acme.tenant_id.clone()), limits);
+        let instances = [ledger(&client), ledger(&client)];
+        let (mut random, mut model, mut now) = (Random(seed), Meter::new(Status::Active, 1), NOON);
+        for number in 0..60 {
+            let instance = &instances[usize::try_from(random.below(2)).unwrap()];
+            let picked = model.open.keys().nth(usize::try_from(random.below(5)).unwrap()).cloned();
+            match (random.below(10), picked) {
+                (0, _) => now = Minute(now.0 + [1, 60, 1_440, 20 * 1_440][usize::try_from(random.below(4)).unwrap()]),
+                (1..=3, Some(id)) => {
+                    let (tokens, amount) = (random.below(50), random.below(200));
+                    assert!(instance.settle(&scope.scope, &id, tokens, NanoUsd(amount)).await.unwrap());
+                    assert!(!instance.settle(&scope.scope, &id, tokens, NanoUsd(amount)).await.unwrap(), "once");
+                    model.settle(&id, tokens, NanoUsd(amount));
+                }
+                (4, Some(id)) => {
+                    instance.release(&acme, &scope.scope, &id).await.unwrap();
+                    model.release(&id);
+                }
+                _ => {
+                    // One in three comes from a clock that is a minute late.
+                    let late = i64::from(random.below(3) == 0);
+                    let want = reservation(&acme, 1 + random.below(250), 1 + random.below(60), Minute(now.0 - late));
+                    let id = format!("call-{number}");
+                    let answer = instance.reserve(&acme, &scope, &id, &want).await.unwrap();
+                    let expected = model.decide(&limits, 1, &want).map(|roll| {
+                        model.reserve(roll, &id, want.clone());
+                        model.standing(want.minute)
+                    });
+                    assert_eq!(answer, expected, "seed {seed}, step {number}");
+                }
+            }
+            assert_eq!(instance.meter(&scope.scope).await.unwrap(), Some(model.clone()), "seed {seed}, step {number}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A `ledger` table in an embedded DynamoDB, and callers for it.
+
+use std::collections::BTreeSet;
+
+use admission::{LimitedScope, Limits, Minute, Reservation, Scope};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+use metering::NanoUsd;
+use store_dynamodb::Ledger;
+use tenancy::{Principal, PrincipalKind, Role, TenantContext};
+
+pub(crate) const TABLE: &str = "ledger";
+
+/// 2026-11-23T12:00:00Z
+pub(crate) const NOON: Minute = Minute(29_923_920);
+
+/// Starts an empty DynamoDB with a `ledger` table like the template's.
+pub(crate) async fn dynamodb() -> Client {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+        .endpoint_url(endpoint)
+        .build();
+    let client = store_dynamodb::client(&sdk);
+    let attribute = |name: &str| {
+        AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .unwrap()
+    };
+    let element = |name: &str, key_type| {
+        KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap()
+    };
+    client
+        .create_table()
+        .table_name(TABLE)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("PK"))
+        .attribute_definitions(attribute("SK"))
+        .attribute_definitions(attribute("meter_kind"))
+        .key_schema(element("PK", KeyType::Hash))
+        .key_schema(element("SK", KeyType::Range))
+        .global_secondary_indexes(
+            GlobalSecondaryIndex::builder()
+                .index_name("meters")
+                .key_schema(element("meter_kind", KeyType::Hash))
+                .key_schema(element("PK", KeyType::Range))
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+                .build()
+                .unwrap(),
+        )
+        .send()
+        .await
+        .unwrap();
+    client
+}
+
+/// Onboards the scopes of `context`, as seeding does.
+pub(crate) async fn onboard(client: &Client, context: &TenantContext) {
+    for key in [format!("TENANT#{}", context.tenant_id), format!("LOB#{}", context.lob_id)] {
+        client
+            .put_item()
+            .table_name(TABLE)
+            .item("PK", AttributeValue::S(key))
+            .item("SK", AttributeValue::S("METER".into()))
+            .item("meter_kind", AttributeValue::S("METER".into()))
+            .item("status", AttributeValue::S("active".into()))
+            .item("entitlement_version", AttributeValue::N("1".into()))
+            .item("open", AttributeValue::M([].into()))
+            .send()
+            .await
+            .unwrap();
+    }
+}
+
+pub(crate) fn ledger(client: &Client) -> Ledger {
+    Ledger::new(client.clone(), TABLE.to_owned())
+}
+
+pub(crate) fn context(tenant: &str, lob: &str) -> TenantContext {
+    TenantContext {
+        tenant_id: tenant.parse().unwrap(),
+        lob_id: lob.parse().unwrap(),
+        principal: Principal { id: "dev-1".to_owned().try_into().unwrap(), kind: PrincipalKind::User },
+        roles: BTreeSet::from([Role::Developer]),
+        scopes: BTreeSet::new(),
+    }
+}
+
+pub(crate) fn reservation(context: &TenantContext, amount: u64, tokens: u64, minute: Minute) -> Reservation {
+    Reservation {
+        tenant_id: context.tenant_id.clone(),
+        amount_nanousd: NanoUsd(amount),
+        tokens,
+        minute,
+        deadline_ms: minute.start_ms() + 900_000,
+        detail: None,
+    }
+}
+
+pub(crate) fn limited(scope: Scope, limits: Limits) -> LimitedScope {
+    LimitedScope { scope, limits, entitlement_version: 1 }
+}
