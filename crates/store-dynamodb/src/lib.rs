@@ -2,6 +2,7 @@
 
 mod client;
 mod configuration;
+mod directory;
 mod expression;
 mod key;
 mod ledger;
@@ -9,4 +10,5 @@ mod settlement;
 
 pub use client::client;
 pub use configuration::Configuration;
+pub use directory::DynamoDirectory;
 pub use ledger::Ledger;

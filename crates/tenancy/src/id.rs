@@ -121,7 +121,20 @@ mod tests {
         check("acme", true);
         check("a1-b", true);
         check(&"a".repeat(40), true);
-        for text in ["", "ab", "1abc", "-abc", "abc-", "Acme", "ac_me", "ac#me", "acme*", "acm\u{435}", "acme\n", " acme"] {
+        for text in [
+            "",
+            "ab",
+            "1abc",
+            "-abc",
+            "abc-",
+            "Acme",
+            "ac_me",
+            "ac#me",
+            "acme*",
+            "acm\u{435}",
+            "acme\n",
+            " acme",
+        ] {
             check(text, false);
         }
         check(&"a".repeat(41), false);

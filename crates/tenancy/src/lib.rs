@@ -2,11 +2,15 @@
 //!
 //! Every other crate takes a [`TenantContext`] first, so that no query can forget its tenant.
 
+mod directory;
 mod id;
 mod principal;
 mod role;
 mod tenant;
 
+pub use directory::{
+    Client, Directory, Issuer, ReadDirectoryError, SigningAlgorithm, TenantRecord,
+};
 pub use id::{InvalidId, LobId, ModelId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
 pub use role::{Permission, PermissionDenied, Role, Scope};

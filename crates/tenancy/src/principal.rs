@@ -27,7 +27,8 @@ impl TryFrom<String> for PrincipalId {
     type Error = InvalidPrincipal;
 
     fn try_from(value: String) -> Result<Self, InvalidPrincipal> {
-        let is_valid = (1..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_valid =
+            (1..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
         if is_valid { Ok(Self(value)) } else { Err(InvalidPrincipal) }
     }
 }

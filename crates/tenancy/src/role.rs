@@ -75,7 +75,11 @@ impl Permission {
     }
 
     /// Checks a caller: one of `roles` grants it and, if there are `scopes`, one of them covers it.
-    pub fn check(self, roles: &BTreeSet<Role>, scopes: &BTreeSet<Scope>) -> Result<(), PermissionDenied> {
+    pub fn check(
+        self,
+        roles: &BTreeSet<Role>,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<(), PermissionDenied> {
         let is_granted = roles.iter().any(|role| self.is_granted_to(*role));
         let is_within = scopes.is_empty() || scopes.iter().any(|scope| self.is_within(*scope));
         if is_granted && is_within { Ok(()) } else { Err(PermissionDenied { permission: self }) }
@@ -105,10 +109,17 @@ impl FromStr for Role {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        [Self::OrgAdmin, Self::LobAdmin, Self::TenantAdmin, Self::Developer, Self::Viewer, Self::Machine]
-            .into_iter()
-            .find(|role| role.as_str() == name)
-            .ok_or(UnknownName)
+        [
+            Self::OrgAdmin,
+            Self::LobAdmin,
+            Self::TenantAdmin,
+            Self::Developer,
+            Self::Viewer,
+            Self::Machine,
+        ]
+        .into_iter()
+        .find(|role| role.as_str() == name)
+        .ok_or(UnknownName)
     }
 }
 
@@ -126,7 +137,10 @@ impl FromStr for Scope {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        [Self::Invoke, Self::Read].into_iter().find(|scope| scope.as_str() == name).ok_or(UnknownName)
+        [Self::Invoke, Self::Read]
+            .into_iter()
+            .find(|scope| scope.as_str() == name)
+            .ok_or(UnknownName)
     }
 }
 
@@ -136,7 +150,8 @@ mod tests {
 
     #[track_caller]
     fn check(permission: Permission, roles: &[Role], scopes: &[Scope], is_permitted: bool) {
-        let outcome = permission.check(&roles.iter().copied().collect(), &scopes.iter().copied().collect());
+        let outcome =
+            permission.check(&roles.iter().copied().collect(), &scopes.iter().copied().collect());
         assert_eq!(outcome.is_ok(), is_permitted, "{permission:?} {roles:?} {scopes:?}");
     }
 

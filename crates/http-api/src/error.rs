@@ -1,0 +1,279 @@
+//! What a client may read when its call is not served, in the OpenAI shape.
+
+use std::error::Error;
+
+use admission::{Denial, Limit, Scope, StoreError};
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use inference::openai_chat::{BadRequest, ErrorBody, error_of_provider};
+use inference::{ProviderError, ReadCatalogError};
+use tenancy::PermissionDenied;
+
+use crate::body::{Body, full};
+
+/// A refused or failed call: its status, what the client reads, and whether to try again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    body: ErrorBody,
+    retry: Retry,
+}
+
+/// What the SDKs should do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    /// What they do by themselves with the status.
+    Default,
+    /// Wait for so many milliseconds.
+    AfterMs(u64),
+    /// Nothing: the answer will be the same.
+    Never,
+}
+
+impl ApiError {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        code: &'static str,
+        param: Option<&str>,
+        message: impl Into<String>,
+    ) -> Self {
+        let body = ErrorBody { message: message.into(), kind, param: param.map(str::to_owned), code: Some(code) };
+        Self { status, body, retry: Retry::Default }
+    }
+
+    /// The status that the client sees.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What the client reads.
+    pub fn body(&self) -> &ErrorBody {
+        &self.body
+    }
+
+    /// No such path.
+    pub fn unknown_route(method: &Method, path: &str) -> Self {
+        let path: String = path.chars().take(128).collect();
+        let message =
+            format!("There is no route `{method} {path}`. The routes are POST /v1/chat/completions and GET /v1/models.");
+        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "unknown_url", None, message)
+    }
+
+    /// A path that is there for another method.
+    pub fn wrong_method(method: &Method, path: &str, right: &Method) -> Self {
+        let message = format!("`{path}` does not take {method}. Use {right}.");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", None, message)
+    }
+
+    /// A model that is not registered, or not on the tenant's allowlist: to the caller the same.
+    pub fn unknown_model(model: &str) -> Self {
+        let shown: String = model.chars().take(128).collect();
+        let message = format!(
+            "The model `{shown}` does not exist or your tenant may not use it. GET /v1/models lists the models that it may use."
+        );
+        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", Some("model"), message)
+    }
+
+    /// A model that nobody has priced, so that no budget could hold it.
+    pub fn unpriced_model(model: &str) -> Self {
+        let message = format!(
+            "The model `{model}` has no price in the price book in force, so its use cannot be held to a budget. Ask the people who run the gateway to price it."
+        );
+        Self {
+            retry: Retry::Never,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "model_unpriced", Some("model"), message)
+        }
+    }
+
+    /// More bytes than Lambda takes.
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!(
+            "The request is larger than {} MB. Send fewer or smaller images, or a shorter conversation.",
+            limit / (1024 * 1024)
+        );
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", None, message)
+    }
+
+    /// A fault of the gateway's own, logged here and nowhere else, with its whole chain of causes.
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(error), "the gateway failed to serve a call");
+        let message = "The gateway failed to serve this call. Try again; if it keeps failing, tell the people who run it the x-request-id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", None, message)
+    }
+
+    /// A store that did not answer in time, logged here and nowhere else.
+    fn unavailable(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(error), "a store could not be reached; the call was refused");
+        let message = "The gateway cannot check this tenant's limits at the moment, so it does not call the model. Try again in a moment.";
+        Self {
+            retry: Retry::AfterMs(1_000),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "admission_unavailable", None, message)
+        }
+    }
+
+    /// A scope's refusal, at `now_ms` (Unix milliseconds).
+    pub fn denied(scope: &Scope, denial: &Denial, now_ms: i64) -> Self {
+        match denial {
+            Denial::Unknown | Denial::Suspended => {
+                let message = format!("The {scope} is suspended. Ask the people who run the gateway.");
+                Self::new(StatusCode::FORBIDDEN, "permission_error", "suspended", None, message)
+            }
+            Denial::Stale => {
+                let message = format!("The configuration of the {scope} is being changed. Try again in a moment.");
+                Self {
+                    retry: Retry::AfterMs(1_000),
+                    ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "configuration_changing", None, message)
+                }
+            }
+            Denial::Exceeded { limit, allowed, used, requested, resets } => {
+                let resets = resets.to_rfc3339();
+                exceeded(scope, denial, (*limit, *allowed, *used, *requested), &resets, now_ms)
+            }
+        }
+    }
+
+    /// The response, with its headers.
+    pub fn into_response(self, request_id: &str) -> Response<Body> {
+        let mut response = Response::new(full(self.body.to_json().to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(request_id) = HeaderValue::from_str(request_id) {
+            headers.insert("x-request-id", request_id);
+        }
+        match self.retry {
+            Retry::Default => {}
+            Retry::AfterMs(wait_ms) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000).max(1)));
+                headers.insert("retry-after-ms", HeaderValue::from(wait_ms));
+            }
+            Retry::Never => {
+                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            }
+        }
+        response
+    }
+}
+
+fn exceeded(
+    scope: &Scope,
+    denial: &Denial,
+    (limit, allowed, used, requested): (Limit, u64, u64, u64),
+    resets: &str,
+    now_ms: i64,
+) -> ApiError {
+    let (allowed, used, requested) = (limit.display(allowed), limit.display(used), limit.display(requested));
+    let name = limit.as_str();
+    let message = if denial.is_permanent() {
+        format!(
+            "This call may use up to {requested} and can never fit into the {scope}'s limit of {allowed} ({name}). Lower max_tokens, or shorten the conversation."
+        )
+    } else {
+        format!(
+            "The {scope} has reached its limit of {allowed} ({name}): {used} are used or reserved and this call may use up to {requested}. The count starts anew at {resets}."
+        )
+    };
+    let (kind, code) = match limit {
+        Limit::BudgetPerMonth => ("insufficient_quota", "insufficient_quota"),
+        Limit::RequestsPerMinute => ("requests", "rate_limit_exceeded"),
+        Limit::TokensPerMinute | Limit::TokensPerDay => ("tokens", "rate_limit_exceeded"),
+    };
+    let retry = match denial.retry_after_ms(now_ms) {
+        Some(wait_ms) if denial.is_momentary() => Retry::AfterMs(wait_ms),
+        _ => Retry::Never,
+    };
+    ApiError { retry, ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, kind, code, None, message) }
+}
+
+/// An error and all its causes, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let (mut line, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+impl From<BadRequest> for ApiError {
+    fn from(error: BadRequest) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, body: error.into(), retry: Retry::Default }
+    }
+}
+
+impl From<PermissionDenied> for ApiError {
+    fn from(error: PermissionDenied) -> Self {
+        let message = format!(
+            "Your role or your token's scopes do not permit you to {}. Ask your tenant's administrator.",
+            error.permission.as_str()
+        );
+        Self::new(StatusCode::FORBIDDEN, "permission_error", "permission_denied", None, message)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<ReadCatalogError> for ApiError {
+    fn from(error: ReadCatalogError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<&ProviderError> for ApiError {
+    fn from(error: &ProviderError) -> Self {
+        let (status, body) = error_of_provider(error);
+        Self { status, body, retry: Retry::Default }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use admission::Minute;
+
+    use super::*;
+
+    /// 2026-11-23T12:00:10Z
+    const NOW_MS: i64 = 1_795_435_210_000;
+
+    fn denied(limit: Limit, allowed: u64, used: u64, requested: u64) -> ApiError {
+        let resets = Minute::of(NOW_MS).end_of(limit.period());
+        let denial = Denial::Exceeded { limit, allowed, used, requested, resets };
+        ApiError::denied(&Scope::Tenant("acme".parse().unwrap()), &denial, NOW_MS)
+    }
+
+    #[test]
+    fn a_spent_budget_names_limit_and_reset_and_is_not_worth_a_retry() {
+        let error = denied(Limit::BudgetPerMonth, 50_000_000, 49_900_000, 1_500_000);
+        insta::assert_snapshot!(error.body().message, @"The tenant `acme` has reached its limit of $0.05 (budget per month): $0.0499 are used or reserved and this call may use up to $0.0015. The count starts anew at 2026-12-01T00:00:00Z.");
+        let response = error.into_response("call-1");
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        assert_eq!(response.headers()["x-request-id"], "call-1");
+        assert!(!response.headers().contains_key("retry-after"));
+    }
+
+    #[test]
+    fn a_full_minute_says_when_to_come_back() {
+        let response = denied(Limit::RequestsPerMinute, 60, 60, 1).into_response("call-1");
+        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &HeaderValue::from(50)));
+    }
+
+    #[test]
+    fn a_call_that_can_never_fit_says_so() {
+        let error = denied(Limit::TokensPerMinute, 1_000, 0, 5_000);
+        insta::assert_snapshot!(error.body().message, @"This call may use up to 5000 and can never fit into the tenant `acme`'s limit of 1000 (tokens per minute). Lower max_tokens, or shorten the conversation.");
+        assert_eq!(error.into_response("call-1").headers()["x-should-retry"], "false");
+    }
+
+    #[test]
+    fn a_fault_of_ours_tells_the_client_nothing_of_the_inside() {
+        let error = StoreError { operation: "reserve", subject: "tenant `globex`".into(), source: "10.0.0.7".into() };
+        let message = ApiError::from(error).body().message.clone();
+        assert!(!message.contains("globex") && !message.contains("10.0.0.7"), "{message}");
+    }
+}

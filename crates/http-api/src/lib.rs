@@ -1,0 +1,11 @@
+//! What stands between API Gateway's events and the pure crates: the caller, the body, errors and headers.
+
+mod body;
+mod caller;
+mod error;
+mod rate_limit;
+
+pub use body::{Body, full, read};
+pub use caller::caller;
+pub use error::ApiError;
+pub use rate_limit::rate_limit_headers;

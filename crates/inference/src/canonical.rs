@@ -1,0 +1,274 @@
+//! The canonical form of a call, close to Bedrock's Converse
+//! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>).
+
+use metering::TokenUsage;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One call of a model, in no client's dialect.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ModelRequest {
+    /// System prompts, in order.
+    pub system: Vec<String>,
+    /// The conversation; roles alternate, starting with the user.
+    pub messages: Vec<Message>,
+    /// Sampling and length.
+    pub inference: InferenceParameters,
+    /// Tools that the model may use.
+    pub tools: Vec<Tool>,
+    /// How it must use them; `None` leaves it to the model's default.
+    pub tool_choice: Option<ToolChoice>,
+    /// The JSON schema that the answer must match.
+    pub output_schema: Option<OutputSchema>,
+    /// How much the model is to think: `low`, `medium`, `high`, `xhigh` or `max` (`outputConfig.effort`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// Fields of the model's own, passed on as they are (`additionalModelRequestFields`).
+    pub additional_fields: Map<String, Value>,
+    /// `default`, `priority` or `flex`; `None` lets the provider decide.
+    pub service_tier: Option<String>,
+}
+
+/// Sampling and length; unset fields are left to the model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct InferenceParameters {
+    /// Output tokens at most.
+    pub max_tokens: Option<u32>,
+    /// 0 to 1.
+    pub temperature: Option<f32>,
+    /// 0 to 1.
+    pub top_p: Option<f32>,
+    /// Texts that end the answer.
+    pub stop_sequences: Vec<String>,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The caller, including the results of tools.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: Vec<ContentBlock>,
+}
+
+/// A piece of a turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentBlock {
+    /// Plain text.
+    Text(String),
+    /// A picture.
+    Image {
+        /// Its encoding.
+        format: ImageFormat,
+        /// Its bytes, decoded.
+        #[serde(with = "crate::canonical::base64_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The model wants a tool to be run.
+    ToolUse {
+        /// Ties the result to the request.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// Its arguments.
+        input: Value,
+    },
+    /// What a tool returned.
+    ToolResult {
+        /// The id of the `ToolUse` that it answers.
+        id: String,
+        /// What it returned.
+        content: Vec<ToolResultContent>,
+    },
+    /// The model's reasoning, with the signature that lets it be sent back.
+    Reasoning {
+        /// The text.
+        text: String,
+        /// The provider's signature over it.
+        signature: Option<String>,
+    },
+}
+
+/// A piece of a tool's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolResultContent {
+    /// Plain text.
+    Text(String),
+    /// A picture.
+    Image {
+        /// Its encoding.
+        format: ImageFormat,
+        /// Its bytes, decoded.
+        #[serde(with = "crate::canonical::base64_bytes")]
+        bytes: Vec<u8>,
+    },
+}
+
+/// How a picture is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFormat {
+    /// `image/png`
+    Png,
+    /// `image/jpeg`
+    Jpeg,
+    /// `image/gif`
+    Gif,
+    /// `image/webp`
+    Webp,
+}
+
+/// A tool that the model may use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// 1 to 64 of `[a-zA-Z0-9_-]`.
+    pub name: String,
+    /// What it does, for the model.
+    pub description: Option<String>,
+    /// JSON schema of its arguments.
+    pub input_schema: Value,
+    /// Whether arguments must match the schema exactly.
+    pub strict: Option<bool>,
+}
+
+/// How the model must use the tools.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    /// As it sees fit.
+    Auto,
+    /// At least one.
+    Any,
+    /// This one.
+    Tool(String),
+}
+
+/// The schema that an answer must match.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputSchema {
+    /// The schema's name.
+    pub name: String,
+    /// What it describes, for the model.
+    pub description: Option<String>,
+    /// The JSON schema.
+    pub schema: Value,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelResponse {
+    /// What the model said.
+    pub content: Vec<ContentBlock>,
+    /// Why it stopped.
+    pub stop_reason: StopReason,
+    /// What it consumed.
+    pub usage: TokenUsage,
+    /// The provider's id of the call.
+    pub provider_request_id: Option<String>,
+}
+
+/// A step of a streamed answer. `block` numbers the content blocks from 0, in the provider's count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The model begins a call of a tool.
+    ToolUseStart {
+        /// Which block.
+        block: u32,
+        /// Ties the result to the request.
+        id: String,
+        /// The tool's name.
+        name: String,
+    },
+    /// More text.
+    TextDelta {
+        /// Which block.
+        block: u32,
+        /// The text.
+        text: String,
+    },
+    /// More of a tool's arguments.
+    ToolInputDelta {
+        /// Which block.
+        block: u32,
+        /// A fragment of JSON text.
+        json: String,
+    },
+    /// More reasoning.
+    ReasoningDelta {
+        /// Which block.
+        block: u32,
+        /// The text.
+        text: String,
+    },
+    /// The signature over the block's reasoning.
+    ReasoningSignature {
+        /// Which block.
+        block: u32,
+        /// The signature.
+        signature: String,
+    },
+    /// A block ended.
+    BlockStop {
+        /// Which block.
+        block: u32,
+    },
+    /// The answer ended.
+    Stop {
+        /// Why.
+        reason: StopReason,
+    },
+    /// What the call consumed; the last event of a complete stream.
+    Usage(TokenUsage),
+}
+
+/// Why a model stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It was done.
+    EndTurn,
+    /// It waits for a tool.
+    ToolUse,
+    /// It reached `max_tokens`.
+    MaxTokens,
+    /// It met a stop sequence.
+    StopSequence,
+    /// A guardrail stepped in.
+    GuardrailIntervened,
+    /// The provider filtered the content.
+    ContentFiltered,
+    /// The context window is full.
+    ContextWindowExceeded,
+    /// Anything else, in the provider's word.
+    Other(String),
+}
+
+/// Bytes as base64 text, for snapshots.
+pub(crate) mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,193 @@
+//! From the dialect to the canonical form.
+
+use serde_json::{Map, Value};
+
+use super::field::Field;
+use super::messages::conversation_of;
+use super::tools::{output_schema_of, tools_of};
+use super::{BadRequest, ChatRequest};
+use crate::{InferenceParameters, Model, ModelRequest};
+
+/// Stop sequences of one request at most, as OpenAI has it.
+const MAX_STOP_SEQUENCES: usize = 4;
+
+/// Translates `request` for a Converse model, which shall produce at most `max_tokens`
+/// ([`TokenBound::max_tokens`](super::TokenBound)).
+///
+/// What the request asks for and Converse cannot do is refused, never lost in silence. Exceptions:
+///
+/// - fields that the registry lists in `drop_fields` are treated as absent;
+/// - `temperature` and `top_p` are left out for models without `sampling_parameters`;
+/// - hints are ignored: `seed`, `verbosity`, `prediction`, `user`, `metadata`, `store`, prompt cache options,
+///   image `detail`, and, on models that lack them, `reasoning_effort` and a tool's `strict`;
+/// - fields that are not known here are ignored, since SDKs add them often.
+///
+/// `temperature` above 1 is refused, not clamped: OpenAI's scale ends at 2 and Converse's at 1, and a
+/// clamp would answer with another randomness than was asked for.
+pub fn to_canonical(
+    request: &ChatRequest,
+    model: &Model,
+    max_tokens: u32,
+) -> Result<ModelRequest, BadRequest> {
+    let mut body = std::borrow::Cow::Borrowed(request.body());
+    if model.drop_fields.iter().any(|field| is_droppable(field) && body.contains_key(field)) {
+        body.to_mut().retain(|field, _| !is_droppable(field) || !model.drop_fields.contains(field));
+    }
+    refuse_unsupported(&body, model)?;
+    let conversation = conversation_of(&body, model)?;
+    let (tools, tool_choice) = tools_of(&body, model, &conversation.messages)?;
+    Ok(ModelRequest {
+        inference: inference_of(&body, model, max_tokens)?,
+        output_schema: output_schema_of(&body, model)?,
+        service_tier: service_tier_of(&body)?,
+        effort: effort_of(&body, model)?,
+        system: conversation.system,
+        messages: conversation.messages,
+        tools,
+        tool_choice,
+        ..ModelRequest::default()
+    })
+}
+
+/// Whether the registry may have `field` dropped; a request is nothing without these two.
+pub(super) fn is_droppable(field: &str) -> bool {
+    !matches!(field, "model" | "messages")
+}
+
+fn inference_of(
+    body: &Map<String, Value>,
+    model: &Model,
+    max_tokens: u32,
+) -> Result<InferenceParameters, BadRequest> {
+    let has_sampling = model.capabilities.sampling_parameters;
+    Ok(InferenceParameters {
+        max_tokens: Some(max_tokens),
+        temperature: temperature_of(body, model)?.filter(|_| has_sampling),
+        top_p: fraction_of(body, "top_p")?.filter(|_| has_sampling),
+        stop_sequences: stop_sequences_of(body)?,
+    })
+}
+
+fn temperature_of(body: &Map<String, Value>, model: &Model) -> Result<Option<f32>, BadRequest> {
+    let Some(field) = Field::of_body(body, "temperature") else {
+        return Ok(None);
+    };
+    let temperature = field.number_within(0.0, 2.0)?;
+    if temperature > 1.0 && model.capabilities.sampling_parameters {
+        let message = format!("`temperature` is {temperature}, but `{}` takes 0 to 1.", model.id);
+        return Err(BadRequest::new("decimal_above_max_value", "temperature", message));
+    }
+    Ok(Some(to_f32(temperature)))
+}
+
+fn fraction_of(body: &Map<String, Value>, name: &str) -> Result<Option<f32>, BadRequest> {
+    let Some(field) = Field::of_body(body, name) else {
+        return Ok(None);
+    };
+    field.number_within(0.0, 1.0).map(|number| Some(to_f32(number)))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "0 to 2; Converse takes single precision")]
+fn to_f32(number: f64) -> f32 {
+    number as f32
+}
+
+fn stop_sequences_of(body: &Map<String, Value>) -> Result<Vec<String>, BadRequest> {
+    let Some(field) = Field::of_body(body, "stop") else {
+        return Ok(Vec::new());
+    };
+    if field.value().is_string() {
+        return Ok(vec![stop_sequence(&field)?]);
+    }
+    if !field.value().is_array() {
+        return Err(field.wrong_type("a string or an array of strings"));
+    }
+    let elements = field.array()?;
+    if elements.len() > MAX_STOP_SEQUENCES {
+        let message =
+            format!("`stop` holds {} texts: send at most {MAX_STOP_SEQUENCES}.", elements.len());
+        return Err(BadRequest::new("array_above_max_length", "stop", message));
+    }
+    elements.map(|element| stop_sequence(&element)).collect()
+}
+
+fn stop_sequence(field: &Field<'_>) -> Result<String, BadRequest> {
+    let text = field.str()?;
+    if text.is_empty() {
+        Err(field.invalid("is empty: leave it out."))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Converse has nothing below `low`. A model that takes no effort thinks as it does.
+fn effort_of(body: &Map<String, Value>, model: &Model) -> Result<Option<String>, BadRequest> {
+    let Some(field) = Field::of_body(body, "reasoning_effort") else {
+        return Ok(None);
+    };
+    let effort = match field.str()? {
+        "none" | "minimal" | "low" => "low",
+        effort @ ("medium" | "high" | "xhigh" | "max") => effort,
+        _ => {
+            return Err(field
+                .invalid("must be `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`."));
+        }
+    };
+    Ok(model.capabilities.reasoning_effort.then(|| effort.to_owned()))
+}
+
+/// `auto` leaves it to the provider, as does saying nothing.
+fn service_tier_of(body: &Map<String, Value>) -> Result<Option<String>, BadRequest> {
+    let tier = Field::of_body(body, "service_tier").map(|field| field.str()).transpose()?;
+    Ok(tier.filter(|tier| *tier != "auto").map(str::to_owned))
+}
+
+/// Refuses fields that would change the answer and have no counterpart in Converse.
+fn refuse_unsupported(body: &Map<String, Value>, model: &Model) -> Result<(), BadRequest> {
+    /// A field, whether a value of it changes nothing, and what to say if it does.
+    type Rule = (&'static str, fn(&Value) -> bool, &'static str);
+    const RULES: [Rule; 13] = [
+        ("n", |value| value.as_u64() == Some(1), "must be 1"),
+        ("logprobs", |value| value == &Value::Bool(false), "is not available"),
+        ("top_logprobs", is_zero, "is not available"),
+        ("logit_bias", |value| value.as_object().is_some_and(Map::is_empty), "is not available"),
+        ("presence_penalty", is_zero, "is not available"),
+        ("frequency_penalty", is_zero, "is not available"),
+        ("modalities", is_text_only, "must be `[\"text\"]`"),
+        ("audio", |_| false, "is not available"),
+        ("web_search_options", |_| false, "is not available"),
+        ("moderation", |_| false, "is not available"),
+        ("parallel_tool_calls", |value| value == &Value::Bool(true), "cannot be switched off"),
+        ("functions", is_empty_array, "is no longer used (send `tools`)"),
+        ("function_call", |_| false, "is no longer used (send `tool_choice`)"),
+    ];
+    for (name, is_harmless, complaint) in RULES {
+        let Some(field) = Field::of_body(body, name) else {
+            continue;
+        };
+        let is_excused = name == "parallel_tool_calls" && !can_call_in_parallel(body);
+        if !is_harmless(field.value()) && !is_excused {
+            return Err(field.unsupported(format_args!("{complaint} with `{}`.", model.id)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether several tool calls in one answer are to be expected: not without tools, and not when one is forced.
+fn can_call_in_parallel(body: &Map<String, Value>) -> bool {
+    let has_tools =
+        body.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty());
+    has_tools && !body.get("tool_choice").is_some_and(Value::is_object)
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.as_f64() == Some(0.0)
+}
+
+fn is_empty_array(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn is_text_only(value: &Value) -> bool {
+    value.as_array().is_some_and(|modalities| modalities.iter().all(|modality| modality == "text"))
+}

@@ -1,0 +1,224 @@
+//! Parsing: what the gateway itself relies on, whatever the model.
+
+use serde_json::{Map, Value};
+
+use super::BadRequest;
+use super::field::Field;
+use super::json::parse_object;
+use super::members::Members;
+
+/// Fields by which the gateway judges a call. A key that differs from one only by case is refused:
+/// a provider that ignores case would read another value than the one that was checked.
+const JUDGED: [&str; 9] = [
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "model",
+    "n",
+    "service_tier",
+    "stream",
+    "stream_options",
+    "tools",
+];
+
+/// A request to `POST /v1/chat/completions`, with its original bytes.
+///
+/// Parsing checks its syntax and what limits, prices and routing depend on. Whether the rest makes
+/// sense is for the model's own API to say, or for [`to_canonical`](super::to_canonical).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatRequest {
+    text: String,
+    members: Members,
+    body: Map<String, Value>,
+    model: String,
+    is_streaming: bool,
+    includes_usage: bool,
+    max_output_tokens: Option<u64>,
+    choices: u32,
+}
+
+impl ChatRequest {
+    /// Reads a request from any bytes; never panics.
+    pub fn parse(body: &[u8]) -> Result<Self, BadRequest> {
+        let text = str::from_utf8(body).map_err(|error| {
+            let place = error.valid_up_to();
+            BadRequest::body("invalid_utf8", format!("The body is not valid UTF-8 (byte {place})."))
+        })?;
+        let object = parse_object(text)?;
+        let members = Members::of(text).map_err(|error| {
+            BadRequest::body("invalid_json", format!("The body is not valid JSON: {error}."))
+        })?;
+        refuse_lookalikes(&object)?;
+        let model = model_of(&object)?;
+        check_messages(&object)?;
+        let is_streaming = match Field::of_body(&object, "stream") {
+            Some(field) => field.bool()?,
+            None => false,
+        };
+        let includes_usage = includes_usage(&object, is_streaming)?;
+        let max_output_tokens = max_output_tokens(&object)?;
+        let choices = choices(&object)?;
+        Ok(Self {
+            text: text.to_owned(),
+            members,
+            body: object,
+            model,
+            is_streaming,
+            includes_usage,
+            max_output_tokens,
+            choices,
+        })
+    }
+
+    /// The model that the caller wants, as it named it; not empty.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Whether the answer is to be streamed.
+    pub fn is_streaming(&self) -> bool {
+        self.is_streaming
+    }
+
+    /// Whether the caller wants a last chunk with the usage (`stream_options.include_usage`).
+    pub fn includes_usage(&self) -> bool {
+        self.includes_usage
+    }
+
+    /// The caller's maximum of output tokens (`max_completion_tokens`, or `max_tokens` as it was called); not 0.
+    pub fn max_output_tokens(&self) -> Option<u64> {
+        self.max_output_tokens
+    }
+
+    /// How many answers the caller wants (`n`), 1 to 128.
+    pub fn choices(&self) -> u32 {
+        self.choices
+    }
+
+    /// The original text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    pub(super) fn body(&self) -> &Map<String, Value> {
+        &self.body
+    }
+}
+
+fn refuse_lookalikes(body: &Map<String, Value>) -> Result<(), BadRequest> {
+    for key in body.keys() {
+        if let Some(name) =
+            JUDGED.iter().find(|name| key.eq_ignore_ascii_case(name) && key != *name)
+        {
+            let message = format!("Unknown field `{key}`: write `{name}`.");
+            return Err(BadRequest::new("unknown_parameter", key.as_str(), message));
+        }
+    }
+    Ok(())
+}
+
+fn model_of(body: &Map<String, Value>) -> Result<String, BadRequest> {
+    let Some(field) = Field::of_body(body, "model") else {
+        let message =
+            "Missing required field `model`: name one of the models that `GET /v1/models` lists.";
+        return Err(BadRequest::new("missing_required_parameter", "model", message));
+    };
+    let model = field.str()?;
+    if model.trim().is_empty() {
+        return Err(field.invalid("is empty: name one of the models that `GET /v1/models` lists."));
+    }
+    Ok(model.to_owned())
+}
+
+fn check_messages(body: &Map<String, Value>) -> Result<(), BadRequest> {
+    let Some(messages) = Field::of_body(body, "messages") else {
+        let message = "Missing required field `messages`: send at least one message.";
+        return Err(BadRequest::new("missing_required_parameter", "messages", message));
+    };
+    let messages_array = messages.array()?;
+    if messages_array.len() == 0 {
+        return Err(BadRequest::new(
+            "empty_array",
+            "messages",
+            "`messages` is empty: send at least one message.",
+        ));
+    }
+    for message in messages_array {
+        check_message(&message)?;
+    }
+    Ok(())
+}
+
+fn check_message(message: &Field<'_>) -> Result<(), BadRequest> {
+    message.object()?;
+    let role_field = message.require("role")?;
+    let role = role_field.str()?;
+    match role {
+        "developer" | "system" | "user" | "assistant" | "function" => {}
+        "tool" => {
+            message.require("tool_call_id")?.str()?;
+        }
+        _ => {
+            let role: String = role.chars().take(64).collect();
+            return Err(role_field.invalid(format_args!(
+                "must be `developer`, `system`, `user`, `assistant` or `tool`, not `{role}`."
+            )));
+        }
+    }
+    let Some(content) = message.get("content") else {
+        return Ok(());
+    };
+    if content.value().is_string() {
+        return Ok(());
+    }
+    if !content.value().is_array() {
+        return Err(content.wrong_type("a string or an array of content parts"));
+    }
+    for part in content.array()? {
+        part.object()?;
+        part.require("type")?.str()?;
+    }
+    Ok(())
+}
+
+fn includes_usage(body: &Map<String, Value>, is_streaming: bool) -> Result<bool, BadRequest> {
+    let Some(options) = Field::of_body(body, "stream_options") else {
+        return Ok(false);
+    };
+    options.object()?;
+    if !is_streaming {
+        return Err(options.invalid("may be set only when `stream` is true."));
+    }
+    options.get("include_usage").map_or(Ok(false), |field| field.bool())
+}
+
+fn max_output_tokens(body: &Map<String, Value>) -> Result<Option<u64>, BadRequest> {
+    let new = Field::of_body(body, "max_completion_tokens");
+    let old = Field::of_body(body, "max_tokens");
+    match (new, old) {
+        (Some(_), Some(old)) => {
+            Err(old
+                .invalid("and `max_completion_tokens` are both set: keep `max_completion_tokens`."))
+        }
+        (Some(field), None) | (None, Some(field)) => field.positive_integer().map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn choices(body: &Map<String, Value>) -> Result<u32, BadRequest> {
+    let Some(field) = Field::of_body(body, "n") else {
+        return Ok(1);
+    };
+    let choices = field.positive_integer()?;
+    u32::try_from(choices).ok().filter(|choices| *choices <= 128).ok_or_else(|| {
+        BadRequest::new(
+            "integer_above_max_value",
+            "n",
+            format!("`n` must be at most 128, not {choices}."),
+        )
+    })
+}

@@ -1,0 +1,220 @@
+//! Streamed answers.
+
+use bytes::Bytes;
+use metering::TokenUsage;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::response::{Usage, finish_reason};
+use super::{ErrorBody, OutputMeter, error_event};
+use crate::Event;
+
+/// A comment that keeps an idle connection open; clients skip it.
+pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// The end of a whole stream.
+pub const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
+
+/// Writes a canonical stream as `chat.completion.chunk` events.
+///
+/// Give it every event and send what it returns, then send [`finish`](Self::finish); after an error
+/// send [`error_event`] instead. It also keeps what metering needs, so it is worth feeding when
+/// nobody listens any more.
+#[derive(Debug, Clone)]
+pub struct StreamRenderer {
+    id: String,
+    created: i64,
+    model: String,
+    includes_usage: bool,
+    has_started: bool,
+    is_stopped: bool,
+    tool_calls: Vec<ToolCall>,
+    usage: Option<TokenUsage>,
+    meter: OutputMeter,
+}
+
+/// A tool call in the answer; its place in the list is its index in the dialect.
+#[derive(Debug, Clone, Copy)]
+struct ToolCall {
+    block: u32,
+    has_arguments: bool,
+}
+
+#[derive(Serialize)]
+struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: &'a [Choice],
+    /// Absent unless the caller wants usage; then null in all chunks but the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<UsageField>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum UsageField {
+    Null(()),
+    Usage(Usage),
+}
+
+#[derive(Serialize)]
+struct Choice {
+    index: u32,
+    delta: Value,
+    logprobs: Option<()>,
+    finish_reason: Option<&'static str>,
+}
+
+impl StreamRenderer {
+    /// A renderer of one answer. `created` is in Unix seconds; `model` is what the caller named.
+    pub fn new(
+        id: impl Into<String>,
+        created: i64,
+        model: impl Into<String>,
+        includes_usage: bool,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            created,
+            model: model.into(),
+            includes_usage,
+            has_started: false,
+            is_stopped: false,
+            tool_calls: Vec::new(),
+            usage: None,
+            meter: OutputMeter::default(),
+        }
+    }
+
+    /// What to send for `event`; may be empty.
+    pub fn render(&mut self, event: &Event) -> Bytes {
+        self.meter.add_event(event);
+        let mut output = Vec::new();
+        match event {
+            Event::TextDelta { text, .. } => {
+                if !text.is_empty() {
+                    self.delta(&mut output, json!({ "content": text }));
+                }
+            }
+            Event::ReasoningDelta { text, .. } => {
+                if !text.is_empty() {
+                    self.delta(&mut output, json!({ "reasoning_content": text }));
+                }
+            }
+            Event::ReasoningSignature { signature, .. } => {
+                let block = json!({"type": "thinking", "thinking": "", "signature": signature});
+                self.delta(&mut output, json!({ "thinking_blocks": [block] }));
+            }
+            Event::ToolUseStart { block, id, name } => {
+                let index = self.tool_calls.len();
+                self.tool_calls.push(ToolCall { block: *block, has_arguments: false });
+                let function = json!({"name": name, "arguments": ""});
+                let call =
+                    json!({"index": index, "id": id, "type": "function", "function": function});
+                self.delta(&mut output, json!({ "tool_calls": [call] }));
+            }
+            Event::ToolInputDelta { block, json } => {
+                if !json.is_empty() {
+                    self.arguments(&mut output, *block, json);
+                }
+            }
+            Event::BlockStop { block } => {
+                // A tool without arguments gets no delta, but `""` is no JSON that a client could read.
+                if self.tool_calls.iter().any(|call| call.block == *block && !call.has_arguments) {
+                    self.arguments(&mut output, *block, "{}");
+                }
+            }
+            Event::Stop { reason } => {
+                self.is_stopped = true;
+                self.choice(&mut output, json!({}), Some(finish_reason(reason)));
+            }
+            Event::Usage(usage) => {
+                self.usage = Some(*usage);
+                if self.includes_usage {
+                    self.chunk(&mut output, &[], Some(Usage::from(usage)));
+                }
+            }
+        }
+        Bytes::from(output)
+    }
+
+    /// What to send when the events have ended: `[DONE]`, or an error if the answer never came to its end.
+    pub fn finish(&self) -> Bytes {
+        if self.is_stopped { DONE } else { error_event(&interrupted()) }
+    }
+
+    /// Whether the model came to its end.
+    pub fn is_finished(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// What the provider says was consumed, once it has.
+    pub fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// Output tokens so far, estimated: what to record if [`usage`](Self::usage) never comes.
+    pub fn estimated_output(&self) -> u64 {
+        self.meter.estimate()
+    }
+
+    fn arguments(&mut self, output: &mut Vec<u8>, block: u32, json: &str) {
+        let found = self.tool_calls.iter_mut().enumerate().rfind(|(_, call)| call.block == block);
+        let Some((index, call)) = found else {
+            return;
+        };
+        call.has_arguments = true;
+        self.delta(
+            output,
+            json!({ "tool_calls": [{"index": index, "function": {"arguments": json}}] }),
+        );
+    }
+
+    fn delta(&mut self, output: &mut Vec<u8>, delta: Value) {
+        self.choice(output, delta, None);
+    }
+
+    fn choice(&mut self, output: &mut Vec<u8>, delta: Value, finish_reason: Option<&'static str>) {
+        if !self.has_started {
+            self.has_started = true;
+            let delta = json!({"role": "assistant", "content": ""});
+            self.chunk(
+                output,
+                &[Choice { index: 0, delta, logprobs: None, finish_reason: None }],
+                None,
+            );
+        }
+        self.chunk(output, &[Choice { index: 0, delta, logprobs: None, finish_reason }], None);
+    }
+
+    fn chunk(&self, output: &mut Vec<u8>, choices: &[Choice], usage: Option<Usage>) {
+        let chunk = Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage: self
+                .includes_usage
+                .then(|| usage.map_or(UsageField::Null(()), UsageField::Usage)),
+        };
+        let start = output.len();
+        output.extend_from_slice(b"data: ");
+        match serde_json::to_writer(&mut *output, &chunk) {
+            Ok(()) => output.extend_from_slice(b"\n\n"),
+            // Strings and numbers always serialise; half an event must not go out in any case.
+            Err(_) => output.truncate(start),
+        }
+    }
+}
+
+pub(super) fn interrupted() -> ErrorBody {
+    ErrorBody {
+        message: "The answer ended before it was complete. Try again.".to_owned(),
+        kind: "server_error",
+        param: None,
+        code: Some("provider_interrupted"),
+    }
+}

@@ -1,0 +1,104 @@
+//! The port to whoever runs the model.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::Stream;
+use tenancy::TenantContext;
+
+use crate::{Event, Model, ModelRequest, ModelResponse};
+
+/// Canonical events of a streamed answer. Nothing follows an error.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, ProviderError>> + Send>>;
+
+/// Bytes of a forwarded answer, as the provider sent them. Nothing follows an error.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ProviderError>> + Send>>;
+
+/// Whose call of which model it is, for credentials, attribution and the provider's own logs.
+#[derive(Debug, Clone)]
+pub struct ProviderCall<'a> {
+    /// Whose call it is.
+    pub context: &'a TenantContext,
+    /// The model to call.
+    pub model: &'a Model,
+    /// Every model of the tenant's allowlist that is in the registry: what its session may reach.
+    pub allowed_models: &'a [std::sync::Arc<Model>],
+    /// Which state of the tenant's entitlements `allowed_models` is; sessions of another are not reused.
+    pub entitlement_version: u64,
+    /// The gateway's id of the call, sent along as request metadata.
+    pub call_id: &'a str,
+}
+
+/// The head of a provider's answer to forwarded bytes; only successes get here.
+pub struct ForwardedResponse {
+    /// The provider's id of the call.
+    pub provider_request_id: Option<String>,
+    /// `content-type` of the body.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: ByteStream,
+}
+
+/// Calls models. Every method runs under a session that can reach `allowed_models` only.
+pub trait Provider: Send + Sync {
+    /// Answers at once.
+    fn respond(
+        &self,
+        call: &ProviderCall<'_>,
+        request: ModelRequest,
+    ) -> impl Future<Output = Result<ModelResponse, ProviderError>> + Send;
+
+    /// Answers as a stream; returns when the provider has accepted the call.
+    fn stream(
+        &self,
+        call: &ProviderCall<'_>,
+        request: ModelRequest,
+    ) -> impl Future<Output = Result<EventStream, ProviderError>> + Send;
+
+    /// Sends a Chat Completions body as it is, and returns the answer as it comes.
+    fn forward(
+        &self,
+        call: &ProviderCall<'_>,
+        body: Bytes,
+    ) -> impl Future<Output = Result<ForwardedResponse, ProviderError>> + Send;
+}
+
+/// A call that the provider did not complete.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the provider answered {kind:?}: {message}")]
+pub struct ProviderError {
+    /// What went wrong, for status and retry.
+    pub kind: ProviderErrorKind,
+    /// What the provider said; safe to show to the caller for `InvalidRequest`, else for logs.
+    pub message: String,
+    /// The provider's id of the call.
+    pub provider_request_id: Option<String>,
+    /// Whether the provider may have done (and billed) work: true once the request was on the wire
+    /// and no clean refusal came back.
+    pub may_have_run: bool,
+}
+
+/// What went wrong at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProviderErrorKind {
+    /// The request is wrong for this model.
+    InvalidRequest,
+    /// The session may not call this model.
+    AccessDenied,
+    /// The provider does not know the model.
+    ModelNotFound,
+    /// The provider's rate limit.
+    Throttled,
+    /// The provider's quota.
+    QuotaExceeded,
+    /// The model took too long.
+    Timeout,
+    /// The model failed.
+    ModelError,
+    /// The provider cannot serve now.
+    Unavailable,
+    /// The provider failed.
+    Internal,
+    /// The connection broke, before or in the stream.
+    Interrupted,
+}

@@ -1,0 +1,125 @@
+//! From verified claims to a caller in a tenant.
+
+use std::collections::BTreeSet;
+
+use tenancy::{Directory, Issuer, Principal, PrincipalId, PrincipalKind, Role, Scope, TenantId};
+
+use crate::issuer::{TrustedIssuer, UserPool};
+use crate::refusal::{Denial, InvalidToken, Refusal};
+use crate::token::Claims;
+
+/// Longer client ids are not Cognito's.
+const MAX_CLIENT_ID_BYTES: usize = 128;
+
+/// Who calls, for which tenant; whether that tenant is served is not known yet.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) principal: Principal,
+    pub(crate) roles: BTreeSet<Role>,
+    pub(crate) scopes: BTreeSet<Scope>,
+}
+
+/// The caller that `claims` are about. They must have been verified as `issuer`'s.
+pub(crate) async fn caller(
+    directory: &impl Directory,
+    issuer: &TrustedIssuer,
+    claims: &Claims,
+) -> Result<Caller, Refusal> {
+    match issuer {
+        TrustedIssuer::Registered(issuer) => federated(issuer, claims),
+        TrustedIssuer::UserPool(pool) => {
+            // An ID token proves a sign-in to the client it was made for; it is no permission to call anything.
+            if claims.token_use.as_deref() != Some("access") {
+                return Err(InvalidToken::NotAnAccessToken.into());
+            }
+            match claims.client_id.as_deref() {
+                Some(client_id) if client_id == pool.people_client_id => person(claims),
+                Some(client_id) if (1..=MAX_CLIENT_ID_BYTES).contains(&client_id.len()) => {
+                    machine(directory, pool, client_id, claims).await
+                }
+                _ => Err(InvalidToken::WrongAudience.into()),
+            }
+        }
+    }
+}
+
+/// A person of the user pool: the tenant and the roles are in the names of their groups.
+fn person(claims: &Claims) -> Result<Caller, Refusal> {
+    let memberships: BTreeSet<(TenantId, Role)> =
+        claims.groups.iter().filter_map(|group| membership(group)).collect();
+    let mut tenants: Vec<&TenantId> = memberships.iter().map(|(tenant_id, _)| tenant_id).collect();
+    tenants.dedup();
+    let tenant_id = match tenants.as_slice() {
+        [] => return Err(Denial::NoTenant.into()),
+        [tenant_id] => (*tenant_id).clone(),
+        _ => return Err(Denial::SeveralTenants.into()),
+    };
+    Ok(Caller {
+        tenant_id,
+        principal: principal(&claims.sub, PrincipalKind::User)?,
+        roles: memberships.into_iter().map(|(_, role)| role).collect(),
+        scopes: scopes(claims),
+    })
+}
+
+/// The meaning of a group named `<tenant>:<role>`; other groups are none of ours.
+fn membership(group: &str) -> Option<(TenantId, Role)> {
+    let (tenant_id, role) = group.split_once(':')?;
+    let role: Role = role.parse().ok()?;
+    if role == Role::Machine {
+        return None; // a person in a group is not a program
+    }
+    Some((tenant_id.parse().ok()?, role))
+}
+
+/// A program with an app client of its own: the tenant is the one that the client is registered for.
+async fn machine(
+    directory: &impl Directory,
+    pool: &UserPool,
+    client_id: &str,
+    claims: &Claims,
+) -> Result<Caller, Refusal> {
+    let client = directory.client(client_id).await?;
+    let client =
+        client.filter(|client| client.client_id == client_id && client.issuer == pool.issuer);
+    // A person who signed in through a machine's client is not that machine.
+    let Some(client) = client.filter(|_| claims.sub == client_id) else {
+        return Err(Denial::UnknownClient.into());
+    };
+    let scopes = scopes(claims);
+    if scopes.is_empty() {
+        // No scopes would mean "not narrowed"; a token for another API must not mean that here.
+        return Err(Refusal::Denied { denial: Denial::NoScope, tenant_id: Some(client.tenant_id) });
+    }
+    Ok(Caller {
+        tenant_id: client.tenant_id,
+        principal: principal(client_id, PrincipalKind::Machine)?,
+        roles: BTreeSet::from([Role::Machine]),
+        scopes,
+    })
+}
+
+/// A caller of a tenant's own issuer: tenant and role are the issuer's, whatever the token says.
+fn federated(issuer: &Issuer, claims: &Claims) -> Result<Caller, Refusal> {
+    if !claims.aud.includes_any(&issuer.audiences) {
+        return Err(InvalidToken::WrongAudience.into());
+    }
+    let kind =
+        if issuer.role == Role::Machine { PrincipalKind::Machine } else { PrincipalKind::User };
+    Ok(Caller {
+        tenant_id: issuer.tenant_id.clone(),
+        principal: principal(&claims.sub, kind)?,
+        roles: BTreeSet::from([issuer.role]),
+        scopes: scopes(claims),
+    })
+}
+
+fn principal(subject: &str, kind: PrincipalKind) -> Result<Principal, Refusal> {
+    let id = PrincipalId::try_from(subject.to_owned()).map_err(|_| Denial::UnusableSubject)?;
+    Ok(Principal { id, kind })
+}
+
+fn scopes(claims: &Claims) -> BTreeSet<Scope> {
+    claims.scope.split(' ').filter_map(|scope| scope.parse().ok()).collect()
+}

@@ -1,0 +1,90 @@
+//! What API Gateway is answered: a policy, and the context that the backend reads.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tenancy::TenantContext;
+
+use crate::refusal::{Denial, Fault};
+
+/// The answer to API Gateway, which keeps it for the token's next calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizerResponse {
+    principal_id: String,
+    policy_document: PolicyDocument,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    context: BTreeMap<&'static str, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PolicyDocument {
+    version: &'static str,
+    statement: [Statement; 1],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    action: &'static str,
+    effect: &'static str,
+    resource: String,
+}
+
+/// Every method of one stage of one API.
+///
+/// The policy is cached for all of them: one that named only the method asked about would refuse the
+/// same caller's next call to another.
+#[derive(Debug)]
+pub(crate) struct Stage(String);
+
+impl Stage {
+    /// The stage in `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`.
+    pub(crate) fn of_method(method_arn: &str) -> Result<Self, Fault> {
+        let mut parts = method_arn.splitn(3, '/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(api), Some(stage), Some(_)) if api.starts_with("arn:") && !stage.is_empty() => {
+                Ok(Self(format!("{api}/{stage}/*/*")))
+            }
+            _ => Err(Fault::MethodArn),
+        }
+    }
+}
+
+impl AuthorizerResponse {
+    /// Lets the caller call the stage, as `context` says.
+    pub(crate) fn allow(stage: Stage, context: &TenantContext) -> Self {
+        let TenantContext { tenant_id, lob_id, principal, roles, scopes } = context;
+        let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+        let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+        Self {
+            principal_id: format!("{tenant_id}|{}", principal.id),
+            policy_document: policy("Allow", stage),
+            context: BTreeMap::from([
+                ("tenant_id", tenant_id.to_string()),
+                ("lob_id", lob_id.to_string()),
+                ("principal_id", principal.id.to_string()),
+                ("principal_kind", principal.kind.as_str().to_owned()),
+                ("roles", roles.join(" ")),
+                ("scopes", scopes.join(" ")),
+            ]),
+        }
+    }
+
+    /// Keeps the caller out; the context carries what it may read.
+    pub(crate) fn deny(stage: Stage, denial: Denial) -> Self {
+        Self {
+            principal_id: "denied".to_owned(),
+            policy_document: policy("Deny", stage),
+            context: BTreeMap::from([("error", denial.message().to_owned())]),
+        }
+    }
+}
+
+fn policy(effect: &'static str, Stage(resource): Stage) -> PolicyDocument {
+    PolicyDocument {
+        version: "2012-10-17",
+        statement: [Statement { action: "execute-api:Invoke", effect, resource }],
+    }
+}

@@ -1,0 +1,187 @@
+//! The three ways in which a caller is not let in, and what each says to whom.
+
+use std::error::Error;
+
+use lambda_runtime::Diagnostic;
+use tenancy::{ReadDirectoryError, TenantId};
+
+use crate::jwks::KeysUnavailable;
+
+/// Why no policy that allows the call is made.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Nobody is known to be calling: 401.
+    InvalidToken(InvalidToken),
+    /// The caller is known and may not call: 403.
+    Denied {
+        /// Why.
+        denial: Denial,
+        /// The caller's tenant, once it is known.
+        tenant_id: Option<TenantId>,
+    },
+    /// Nothing can be said about the caller: 500.
+    Fault(Fault),
+}
+
+/// What is wrong with a token. For the log only: a caller learns no more than that it is not valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InvalidToken {
+    Missing,
+    RepeatedHeader,
+    NotBearer,
+    TooLarge,
+    Malformed,
+    UnsupportedHeader,
+    WrongAlgorithm,
+    UnknownIssuer,
+    UnknownKey,
+    WrongSignature,
+    Expired,
+    NotYetValid,
+    NotAnAccessToken,
+    WrongAudience,
+}
+
+impl InvalidToken {
+    /// The code that logs carry.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::RepeatedHeader => "repeated_header",
+            Self::NotBearer => "not_bearer",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::UnsupportedHeader => "unsupported_header",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongSignature => "wrong_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::NotAnAccessToken => "not_an_access_token",
+            Self::WrongAudience => "wrong_audience",
+        }
+    }
+}
+
+/// Why a caller with a valid token may not call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denial {
+    NoTenant,
+    SeveralTenants,
+    UnknownClient,
+    NoScope,
+    UnusableSubject,
+    UnknownTenant,
+    SuspendedTenant,
+}
+
+impl Denial {
+    /// The code that logs carry.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoTenant => "no_tenant",
+            Self::SeveralTenants => "several_tenants",
+            Self::UnknownClient => "unknown_client",
+            Self::NoScope => "no_scope",
+            Self::UnusableSubject => "unusable_subject",
+            Self::UnknownTenant => "unknown_tenant",
+            Self::SuspendedTenant => "suspended_tenant",
+        }
+    }
+
+    /// What the caller reads, in a JSON string of API Gateway's: no quotes, no backslashes.
+    ///
+    /// A tenant that is unknown and one that is suspended read the same, so that no answer tells
+    /// which tenants exist.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::NoTenant => {
+                "This account is not assigned to a tenant. Ask your administrator to assign it."
+            }
+            Self::SeveralTenants => {
+                "This account is assigned to more than one tenant. Ask your administrator to leave it in one."
+            }
+            Self::UnknownClient => {
+                "This client is not registered. Ask your administrator to register it."
+            }
+            Self::NoScope => {
+                "This token carries no scope of this API. Request weir/invoke or weir/read."
+            }
+            Self::UnusableSubject => "The subject of this token cannot be used here.",
+            Self::UnknownTenant | Self::SuspendedTenant => {
+                "The tenant of this account is not active. Ask your administrator."
+            }
+        }
+    }
+}
+
+/// Something that the caller can do nothing about.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Directory(#[from] ReadDirectoryError),
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
+    #[error(
+        "the issuer of tenant `{tenant_id}` is registered with a JWKS URL that is neither https nor local"
+    )]
+    InsecureJwksUrl {
+        /// Whose issuer it is.
+        tenant_id: TenantId,
+    },
+    #[error("the event's method ARN has no API and stage")]
+    MethodArn,
+}
+
+/// What the function answers when it answers no policy.
+///
+/// API Gateway makes 401 of the message `Unauthorized`, exactly, and 500 of every other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorizerError {
+    /// There is no valid token.
+    #[error("Unauthorized")]
+    Unauthorized,
+    /// The token could not be judged; the reason is in the log.
+    #[error("the caller could not be authorized")]
+    Fault,
+}
+
+impl From<AuthorizerError> for Diagnostic {
+    fn from(error: AuthorizerError) -> Self {
+        let error_type = match error {
+            AuthorizerError::Unauthorized => "Unauthorized",
+            AuthorizerError::Fault => "AuthorizerFault",
+        };
+        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+    }
+}
+
+impl From<InvalidToken> for Refusal {
+    fn from(invalid: InvalidToken) -> Self {
+        Self::InvalidToken(invalid)
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self::Denied { denial, tenant_id: None }
+    }
+}
+
+impl<E: Into<Fault>> From<E> for Refusal {
+    fn from(fault: E) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+/// An error and all its causes in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
+}

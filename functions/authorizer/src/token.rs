@@ -1,0 +1,193 @@
+//! JSON Web Tokens: read without trust, then verified.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use tenancy::SigningAlgorithm;
+
+use crate::refusal::InvalidToken;
+
+/// Clocks of issuers may differ from ours by this many seconds.
+const LEEWAY_S: u64 = 60;
+
+/// Key ids longer than this are not looked up, so that remembering unknown ones stays cheap.
+const MAX_KEY_ID_BYTES: usize = 256;
+
+/// A token that reads well, which says nothing about who wrote it.
+pub(crate) struct UnverifiedToken<'a> {
+    signed_part: &'a str,
+    signature: &'a str,
+    header: Header,
+    claims: Claims,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: String,
+    typ: Option<String>,
+    /// Extensions that a verifier must understand. This one understands none.
+    crit: Option<Value>,
+}
+
+/// The claims that anything is decided by. Times are Unix seconds.
+#[derive(Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) iss: String,
+    pub(crate) sub: String,
+    exp: u64,
+    nbf: Option<u64>,
+    iat: Option<u64>,
+    #[serde(default)]
+    pub(crate) aud: Audience,
+    pub(crate) client_id: Option<String>,
+    pub(crate) token_use: Option<String>,
+    #[serde(default)]
+    pub(crate) scope: String,
+    #[serde(default, rename = "cognito:groups")]
+    pub(crate) groups: Vec<String>,
+}
+
+/// The `aud` claim: one name or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    pub(crate) fn includes_any(&self, accepted: &[String]) -> bool {
+        match self {
+            Self::One(name) => accepted.contains(name),
+            Self::Several(names) => names.iter().any(|name| accepted.contains(name)),
+        }
+    }
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl<'a> UnverifiedToken<'a> {
+    /// Reads a token of exactly three parts.
+    pub(crate) fn parse(token: &'a str) -> Result<Self, InvalidToken> {
+        let (signed_part, signature) = token.rsplit_once('.').ok_or(InvalidToken::Malformed)?;
+        let (header, claims) = signed_part.split_once('.').ok_or(InvalidToken::Malformed)?;
+        let header: Header = decode_part(header)?;
+        if header.kid.is_empty() || header.kid.len() > MAX_KEY_ID_BYTES {
+            return Err(InvalidToken::UnknownKey);
+        }
+        let is_jwt = header.typ.as_deref().is_none_or(|typ| {
+            // RFC 9068 names access tokens; tokens of other types (logout, security events) are not meant for us.
+            ["JWT", "at+jwt", "application/at+jwt"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(typ))
+        });
+        if header.crit.is_some() || !is_jwt {
+            return Err(InvalidToken::UnsupportedHeader);
+        }
+        Ok(Self { signed_part, signature, header, claims: decode_part(claims)? })
+    }
+
+    /// Who claims to have issued the token: good for looking up a registered issuer, and for nothing else.
+    pub(crate) fn unverified_issuer(&self) -> &str {
+        &self.claims.iss
+    }
+
+    /// The key that claims to have signed the token.
+    pub(crate) fn unverified_key_id(&self) -> &str {
+        &self.header.kid
+    }
+
+    /// Refuses a token that is not signed the way its issuer signs, before any key is fetched for it.
+    pub(crate) fn require_algorithm(
+        &self,
+        algorithm: SigningAlgorithm,
+    ) -> Result<(), InvalidToken> {
+        if self.header.alg == algorithm.as_str() {
+            Ok(())
+        } else {
+            Err(InvalidToken::WrongAlgorithm)
+        }
+    }
+
+    /// Checks signature, issuer and times, in this order; the claims are to be believed then.
+    ///
+    /// `now` is in Unix seconds. The algorithm is the issuer's, not the token's.
+    pub(crate) fn verify(
+        self,
+        issuer: &str,
+        algorithm: SigningAlgorithm,
+        key: &DecodingKey,
+        now: u64,
+    ) -> Result<Claims, InvalidToken> {
+        self.require_algorithm(algorithm)?;
+        let algorithm = match algorithm {
+            SigningAlgorithm::Rs256 => Algorithm::RS256,
+            SigningAlgorithm::Es256 => Algorithm::ES256,
+        };
+        let is_signed = jsonwebtoken::crypto::verify(
+            self.signature,
+            self.signed_part.as_bytes(),
+            key,
+            algorithm,
+        );
+        if !is_signed.unwrap_or(false) {
+            return Err(InvalidToken::WrongSignature);
+        }
+        let claims = self.claims;
+        if claims.iss != issuer {
+            return Err(InvalidToken::UnknownIssuer);
+        }
+        if claims.exp.saturating_add(LEEWAY_S) <= now {
+            return Err(InvalidToken::Expired);
+        }
+        let latest_start = now.saturating_add(LEEWAY_S);
+        if [claims.nbf, claims.iat].into_iter().flatten().any(|start| start > latest_start) {
+            return Err(InvalidToken::NotYetValid);
+        }
+        Ok(claims)
+    }
+}
+
+fn decode_part<T: DeserializeOwned>(part: &str) -> Result<T, InvalidToken> {
+    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Malformed)?;
+    let object: UniqueNames = serde_json::from_slice(&json).map_err(|_| InvalidToken::Malformed)?;
+    T::deserialize(Value::Object(object.0)).map_err(|_| InvalidToken::Malformed)
+}
+
+/// A JSON object in which no name stands twice: parsers differ in which value counts, and an
+/// attacker would choose between them.
+struct UniqueNames(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for UniqueNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueNamesVisitor)
+    }
+}
+
+struct UniqueNamesVisitor;
+
+impl<'de> Visitor<'de> for UniqueNamesVisitor {
+    type Value = UniqueNames;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<UniqueNames, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, value)) = access.next_entry::<String, Value>()? {
+            if object.insert(name, value).is_some() {
+                return Err(A::Error::custom("a name stands twice"));
+            }
+        }
+        Ok(UniqueNames(object))
+    }
+}

@@ -1,0 +1,50 @@
+//! One call of the gateway: its name, and its time.
+
+use std::time::{Duration, Instant};
+
+use lambda_http::{Request, RequestExt as _};
+
+/// How long a call may run where nothing says so.
+const DEFAULT_RUN_MS: i64 = 900_000;
+
+/// What is kept back of the function's time to end a call properly.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// How long after the function's end its reservation is left alone, clock differences included.
+const SLACK_MS: i64 = 60_000;
+
+/// A call's name and clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// A time-ordered UUID; the client's `x-request-id`.
+    pub(crate) id: String,
+    /// When it came in.
+    pub(crate) started: Instant,
+    /// When it came in, in Unix milliseconds.
+    pub(crate) started_ms: i64,
+    /// When the function ends, in Unix milliseconds.
+    function_deadline_ms: i64,
+}
+
+impl Call {
+    pub(crate) fn begin(request: &Request, now_ms: i64) -> Self {
+        let deadline = request.lambda_context_ref().and_then(|context| i64::try_from(context.deadline).ok());
+        Self {
+            id: uuid::Uuid::now_v7().simple().to_string(),
+            started: Instant::now(),
+            started_ms: now_ms,
+            function_deadline_ms: deadline.filter(|ms| *ms > now_ms).unwrap_or(now_ms + DEFAULT_RUN_MS),
+        }
+    }
+
+    /// When the provider must have answered.
+    pub(crate) fn deadline(&self) -> Instant {
+        let run = u64::try_from(self.function_deadline_ms - self.started_ms).unwrap_or(0);
+        self.started + Duration::from_millis(run).saturating_sub(CLOSING)
+    }
+
+    /// Past this moment (Unix milliseconds) nothing of the call can be running.
+    pub(crate) fn sweep_after_ms(&self) -> i64 {
+        self.function_deadline_ms + SLACK_MS
+    }
+}

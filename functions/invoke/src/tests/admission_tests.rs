@@ -1,0 +1,127 @@
+//! Who is refused, and that a refusal costs nothing.
+
+use admission::{Limits, Scope};
+use http::StatusCode;
+use metering::NanoUsd;
+use serde_json::json;
+use tenancy::Status;
+
+use super::support::{Gateway, Script, body, chat, streamed, whole};
+
+#[track_caller]
+fn nothing_happened(gateway: &Gateway) {
+    assert_eq!((gateway.provider_calls(), gateway.records().len()), (0, 0));
+    for tenant in ["acme", "globex"] {
+        assert_eq!(gateway.committed(tenant), NanoUsd::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_allowed_is_not_found() {
+    let gateway = Gateway::new(Limits::default(), vec![]);
+    for (tenant, model) in [("globex", "converse-a"), ("acme", "no-such"), ("acme", "unregistered-c"), ("acme", "a b\n")] {
+        let response = gateway.send(tenant, &chat(model)).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{tenant} {model}");
+        assert_eq!(body(response).await["error"]["code"], "model_not_found");
+    }
+    nothing_happened(&gateway);
+}
+
+#[tokio::test]
+async fn a_viewer_may_not_call_models() {
+    let gateway = Gateway::new(Limits::default(), vec![]);
+    let response = gateway.send_as("acme", "viewer", &chat("converse-a").to_string()).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    nothing_happened(&gateway);
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_before_anything_is_reserved() {
+    let gateway = Gateway::new(Limits::default(), vec![]);
+    for request in [
+        "{",
+        "[]",
+        r#"{"model":"converse-a","messages":[]}"#,
+        r#"{"model":"converse-a","messages":[{"role":"user","content":"a"}],"max_tokens":1000000000}"#,
+        r#"{"model":"converse-a","model":"native-b","messages":[{"role":"user","content":"a"}]}"#,
+    ] {
+        let response = gateway.send_as("acme", "developer", request).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{request}");
+        let error = body(response).await;
+        assert!(error["error"]["message"].as_str().is_some_and(|message| message.len() > 10), "{error}");
+    }
+    nothing_happened(&gateway);
+}
+
+#[tokio::test]
+async fn a_spent_budget_refuses_the_next_call_of_that_tenant_only() {
+    // A call reserves (some 100 bytes in + 100 tokens out): more than half of this.
+    let limits = Limits { budget_per_month: Some(NanoUsd(1_500_000)), ..Limits::default() };
+    let gateway = Gateway::new(limits, vec![Script::Whole(whole("Hi")), Script::Bytes(vec![])]);
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), 200);
+    for request in [chat("converse-a"), streamed("native-b")] {
+        let response = gateway.send("acme", &request).await;
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        let error = body(response).await;
+        assert_eq!(error["error"]["code"], "insufficient_quota");
+        assert!(error["error"]["message"].as_str().unwrap().contains("2026-12-01T00:00:00Z"), "{error}");
+    }
+    assert_eq!(gateway.send("globex", &chat("native-b")).await.status(), 200);
+    assert_eq!(gateway.provider_calls(), 2);
+}
+
+#[tokio::test]
+async fn a_suspension_holds_on_the_next_call() {
+    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(whole("Hi"))]);
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), 200);
+    let acme = Scope::Tenant("acme".parse().unwrap());
+    gateway.state.ledger.update_meter(&acme, |meter| meter.status = Status::Suspended);
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(gateway.provider_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_changed_allowlist_holds_on_the_next_call_in_both_directions() {
+    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(whole("Hi")), Script::Whole(whole("Hi"))]);
+    let acme = Scope::Tenant("acme".parse().unwrap());
+    let change = |version: u64, models: &[&str]| {
+        let mut tenants = gateway.configuration.tenants.lock().unwrap();
+        let entitlements = tenants.get_mut("acme").unwrap();
+        entitlements.tenant.models.0 = models.iter().map(|id| id.parse().unwrap()).collect();
+        entitlements.tenant.entitlement_version = version;
+        entitlements.scopes[0].entitlement_version = version;
+        gateway.state.ledger.update_meter(&acme, |meter| meter.entitlement_version = version);
+    };
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), 200);
+    change(2, &["native-b"]);
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(gateway.provider_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_reached_stops_the_call_before_the_model() {
+    let gateway = Gateway::new(Limits::default(), vec![]);
+    gateway.state.ledger.fail("reserve");
+    let response = gateway.send("acme", &chat("converse-a")).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "1");
+    nothing_happened(&gateway);
+}
+
+#[tokio::test]
+async fn an_unknown_route_or_method_is_named() {
+    let gateway = Gateway::new(Limits::default(), vec![]);
+    for (from, to, status, says) in [
+        ("POST", "DELETE", StatusCode::METHOD_NOT_ALLOWED, "Use POST"),
+        ("/v1/chat/completions", "/v1/completions", StatusCode::NOT_FOUND, "POST /v1/completions"),
+    ] {
+        let event = include_str!("../../testdata/chat.json").replace(from, to).replace(r#""BODY""#, "null");
+        let response = gateway.handle(lambda_http::request::from_str(&event).unwrap()).await;
+        assert_eq!(response.status(), status);
+        let error = body(response).await;
+        assert!(error["error"]["message"].as_str().unwrap().contains(says), "{error}");
+        assert_eq!(error["error"]["param"], json!(null));
+    }
+    nothing_happened(&gateway);
+}

@@ -1,0 +1,99 @@
+//! What callers get and what is recorded when providers, clients or the ledger fail.
+
+use std::time::Duration;
+
+use admission::Limits;
+use http::StatusCode;
+use inference::{Event, ProviderErrorKind};
+use metering::{NanoUsd, Outcome};
+
+use super::support::{Gateway, Script, USAGE, body, chat, frame, provider_error, streamed, text, text_events};
+
+#[tokio::test]
+async fn a_refusal_by_the_provider_has_a_status_and_costs_nothing() {
+    for (request, kind, status) in [
+        (chat("converse-a"), ProviderErrorKind::Throttled, StatusCode::TOO_MANY_REQUESTS),
+        (streamed("converse-a"), ProviderErrorKind::InvalidRequest, StatusCode::BAD_REQUEST),
+        (streamed("native-b"), ProviderErrorKind::AccessDenied, StatusCode::FORBIDDEN),
+    ] {
+        let gateway = Gateway::new(Limits::default(), vec![Script::Refuse(provider_error(kind, false))]);
+        let response = gateway.send("acme", &request).await;
+        assert_eq!(response.status(), status);
+        assert!(body(response).await["error"]["message"].is_string());
+        let record = gateway.record();
+        assert_eq!((record.outcome, record.cost_nanousd, record.is_estimated), (Outcome::Refused, NanoUsd::ZERO, false));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_with_an_error_event_and_is_billed_for_what_was_seen() {
+    let mut events = text_events(&["Hel", "lo"]);
+    events.truncate(2);
+    events.push(Err(provider_error(ProviderErrorKind::ModelError, true)));
+    let gateway = Gateway::new(Limits::default(), vec![Script::Events(events)]);
+    let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
+    assert!(answer.contains(r#""error":{"#) && !answer.contains("[DONE]"), "{answer}");
+    let record = gateway.record();
+    assert_eq!((record.outcome, record.is_estimated, record.usage.output), (Outcome::Failed, true, 2));
+    assert!(record.cost_nanousd > NanoUsd::ZERO && record.cost_nanousd <= record.reserved_nanousd);
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_billed_what_was_reserved() {
+    let script = Script::Refuse(provider_error(ProviderErrorKind::Interrupted, true));
+    let gateway = Gateway::new(Limits::default(), vec![script]);
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::BAD_GATEWAY);
+    let record = gateway.record();
+    assert_eq!((record.cost_nanousd, record.is_estimated), (record.reserved_nanousd, true));
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_is_billed_what_the_provider_produces() {
+    let (sender, events) = futures::channel::mpsc::unbounded();
+    let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
+    let mut body = gateway.send("acme", &streamed("converse-a")).await.into_body();
+    sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: "one".into() })).unwrap();
+    frame(&mut body).await;
+    drop(body);
+    for event in text_events(&["two", "three"]) {
+        sender.unbounded_send(event).unwrap();
+    }
+    drop(sender);
+    while gateway.records().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((gateway.record().usage, gateway.record().outcome), (USAGE, Outcome::Completed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thinking_model_keeps_its_caller_waiting_with_signs_of_life() {
+    let think = |kind: Vec<_>| Gateway::new(Limits::default(), vec![Script::Think(Duration::from_secs(25), kind)]);
+    let gateway = think(text_events(&["Hi"]));
+    let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
+    assert!(answer.starts_with(": keep-alive\n\n: keep-alive\n\ndata: "), "{answer}");
+
+    let gateway = think(vec![Err(provider_error(ProviderErrorKind::Throttled, false))]);
+    let response = gateway.send("acme", &streamed("converse-a")).await;
+    assert_eq!(response.status(), 200, "the first sign of life decided that");
+    let answer = text(response).await;
+    assert!(answer.contains("rate_limit_exceeded") && !answer.contains("[DONE]"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_never_answers_is_given_up_before_the_function_ends() {
+    let (sender, events) = futures::channel::mpsc::unbounded();
+    let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
+    let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
+    assert!(answer.contains("provider_timeout"), "{answer}");
+    assert_eq!(gateway.record().outcome, Outcome::Failed);
+    drop(sender);
+}
+
+#[tokio::test]
+async fn an_answer_is_not_withheld_because_its_record_is_left_to_the_sweep() {
+    let gateway = Gateway::new(Limits::default(), vec![Script::Events(text_events(&["Hi"]))]);
+    gateway.state.ledger.fail("put_record");
+    let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
+    assert!(answer.ends_with("data: [DONE]\n\n"), "{answer}");
+    assert!(gateway.committed("acme") > NanoUsd::ZERO, "the reservation stays open until the sweep");
+}

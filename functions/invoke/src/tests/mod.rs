@@ -1,0 +1,6 @@
+//! Recorded events in, responses and the ledger's state out.
+
+mod admission_tests;
+mod answers;
+mod failures;
+mod support;

@@ -1,0 +1,96 @@
+//! Recorded events in, the ledger's state out.
+
+use std::collections::BTreeMap;
+
+use admission::fakes::InMemoryLedger;
+use admission::{Meter, Minute, Reservation, Roll, Scope};
+use lambda_runtime::{Context, LambdaEvent};
+use metering::NanoUsd;
+use serde_json::{Value, json};
+use tenancy::{LobId, Status, TenantId};
+
+use super::{State, handle};
+
+/// 2026-11-23T12:00:00Z
+const NOON_MS: i64 = 1_795_435_200_000;
+
+fn scopes(tenant: &str, lob: &str) -> [Scope; 2] {
+    Scope::of_tenant(&tenant.parse::<TenantId>().unwrap(), &lob.parse::<LobId>().unwrap())
+}
+
+/// One open call of each tenant, of 100 nano-USD and 50 tokens.
+fn ledger() -> InMemoryLedger {
+    let mut meters = BTreeMap::new();
+    for (tenant, lob, call) in [("acme", "retail", "call-1"), ("globex", "markets", "call-2")] {
+        for scope in scopes(tenant, lob) {
+            let mut meter = Meter::new(Status::Active, 1);
+            let reservation = Reservation {
+                tenant_id: tenant.parse().unwrap(),
+                amount_nanousd: NanoUsd(100),
+                tokens: 50,
+                minute: Minute::of(NOON_MS),
+                deadline_ms: NOON_MS + 960_000,
+                detail: None,
+            };
+            meter.reserve(Roll::Month, call, reservation);
+            meters.insert(scope, meter);
+        }
+    }
+    InMemoryLedger::with_meters(meters)
+}
+
+async fn invoke(state: &State<InMemoryLedger>, event: &str) -> Result<Value, lambda_runtime::Error> {
+    handle(state, LambdaEvent::new(serde_json::from_str(event)?, Context::default())).await
+}
+
+fn settled(ledger: &InMemoryLedger, tenant: &str, lob: &str) -> [(u64, u64, usize); 2] {
+    scopes(tenant, lob).map(|scope| {
+        let meter = ledger.meter_of(&scope);
+        (meter.settled.0, meter.committed.0, meter.open.len())
+    })
+}
+
+#[tokio::test]
+async fn a_record_settles_its_own_scopes_once_however_often_it_comes() {
+    let state = State { ledger: ledger() };
+    for _ in 0..3 {
+        let answer = invoke(&state, include_str!("../testdata/stream.json")).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+        assert_eq!(settled(&state.ledger, "acme", "retail"), [(42, 42, 0); 2]);
+        assert_eq!(settled(&state.ledger, "globex", "markets"), [(7, 7, 0); 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_reported_where_it_happened_and_nothing_after_it_is_passed_over() {
+    let state = State { ledger: ledger() };
+    let broken = include_str!("../testdata/stream.json").replacen(r#""schema""#, r#""scheme""#, 1);
+    let answer = invoke(&state, &broken).await.unwrap();
+    assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "100" }] }));
+    assert_eq!(settled(&state.ledger, "globex", "markets"), [(0, 100, 1); 2], "delivered again later");
+
+    let state = State { ledger: ledger() };
+    state.ledger.fail("settle");
+    let answer = invoke(&state, include_str!("../testdata/stream.json")).await.unwrap();
+    assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "100" }] }));
+}
+
+#[tokio::test]
+async fn other_changes_of_the_table_are_ignored() {
+    let state = State { ledger: ledger() };
+    for (from, to) in [("INSERT", "MODIFY"), (r#""USAGE#call"#, r#""METER#call"#)] {
+        let event = include_str!("../testdata/stream.json").replace(from, to);
+        assert_eq!(invoke(&state, &event).await.unwrap(), json!({ "batchItemFailures": [] }));
+        assert_eq!(settled(&state.ledger, "acme", "retail"), [(0, 100, 1); 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_sweeps_by_its_own_time() {
+    let state = State { ledger: ledger() };
+    let early = include_str!("../testdata/schedule.json").replace("13:00:00", "12:15:00");
+    assert_eq!(invoke(&state, &early).await.unwrap(), json!({ "settled": 0, "estimated": 0, "released": 0 }));
+    invoke(&state, r#"{"time":"yesterday"}"#).await.unwrap_err();
+    state.ledger.fail("meter");
+    invoke(&state, include_str!("../testdata/schedule.json")).await.unwrap_err();
+}

@@ -1,0 +1,44 @@
+"""The patches: each module has ``apply()``, which changes MiniStack in this process."""
+
+from weir_local.patches import (
+    access_logs,
+    authorize_endpoint,
+    authorizer_context,
+    bedrock_actions,
+    embedded_metrics,
+    gateway_responses,
+    leading_keys,
+    openapi_import,
+    payload_limits,
+    policy_variables,
+    request_ids,
+    response_streaming,
+    runtime_api_latency,
+    stream_event_source,
+    worker_list,
+)
+
+#: In the order in which they are applied: of two patches of one function, the later one is called first.
+ALL = (
+    authorizer_context,
+    gateway_responses,
+    access_logs,
+    openapi_import,
+    response_streaming,
+    payload_limits,
+    request_ids,
+    runtime_api_latency,
+    embedded_metrics,
+    bedrock_actions,
+    policy_variables,
+    leading_keys,
+    authorize_endpoint,
+    stream_event_source,
+    worker_list,
+)
+
+
+def apply_all() -> None:
+    """Apply every patch, once per process."""
+    for patch in ALL:
+        patch.apply()

@@ -1,0 +1,382 @@
+"""openapi.yaml, template.yaml and functions/ agree. Nothing is deployed."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from definitions import (
+    ROOT,
+    as_list,
+    function_of,
+    functions,
+    openapi,
+    operations,
+    resources,
+    statements,
+    template,
+    transformed,
+    workspace_functions,
+)
+
+ON_ALL_RESOURCES = {"SendTraces": "X-Ray has no resources that a policy could name"}
+CONDITIONAL = {
+    "ApiGatewayAccount": "a setting of the account; the local AWS needs no role to write access logs it does not write",
+    "ApiGatewayLogsRole": "goes with ApiGatewayAccount",
+    "MeteringDeadLetterQueuePolicy": "refuses plain HTTP, which is how the local AWS is reached",
+}
+STREAMING = "lambda:path/2021-11-15/functions/"
+OPERATIONS = dict(operations(openapi()))
+
+
+# ------------------------------------------------------------------------------------------- operations
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_has_the_authorizer(name: str) -> None:
+    (requirement,) = OPERATIONS[name]["security"]
+    (scheme,) = requirement
+    authorizer = openapi()["components"]["securitySchemes"][scheme]["x-amazon-apigateway-authorizer"]
+    assert authorizer["type"] == "request"
+    assert authorizer["identitySource"] == "method.request.header.Authorization"
+    assert 0 < authorizer["authorizerResultTtlInSeconds"] <= 60, "revocation must not take longer than a minute"
+    assert function_of(authorizer["authorizerUri"]) == "AuthorizerFunction"
+    assert "AuthorizerFunction" in functions()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_streams_from_a_function_of_the_template(name: str) -> None:
+    integration = OPERATIONS[name]["x-amazon-apigateway-integration"]
+    assert integration["type"] == "aws_proxy"
+    assert integration["httpMethod"] == "POST", "Lambda is always invoked with POST"
+    assert integration["responseTransferMode"] == "STREAM"
+    assert STREAMING in integration["uri"]["Fn::Sub"]
+    assert integration["uri"]["Fn::Sub"].endswith("/response-streaming-invocations")
+    function = functions()[function_of(integration["uri"])]
+    assert integration["timeoutInMillis"] <= function["Properties"]["Timeout"] * 1000 <= 900_000
+
+
+def test_models_may_take_as_long_as_api_gateway_streams() -> None:
+    integration = OPERATIONS["POST /v1/chat/completions"]["x-amazon-apigateway-integration"]
+    assert integration["timeoutInMillis"] == 900_000
+
+
+def test_an_unknown_route_or_method_reaches_the_function() -> None:
+    # API Gateway answers a bearer token on a route it does not know with 403 and a remark about SigV4.
+    for path, item in openapi()["paths"].items():
+        assert "x-amazon-apigateway-any-method" in item, path
+    assert "/{proxy+}" in openapi()["paths"]
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if not name.startswith("ANY")])
+def test_every_operation_is_documented(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert {"operationId", "summary", "description", "tags", "responses"} <= operation.keys()
+    assert {"200", "401", "403", "500"} <= operation["responses"].keys()
+    for status, response in operation["responses"].items():
+        if status >= "400":
+            schema = response["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/ErrorBody"}, status
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [operation["operationId"] for operation in OPERATIONS.values() if "operationId" in operation]
+    assert len(ids) == len(set(ids))
+
+
+# ----------------------------------------------------------------- what API Gateway makes of the document
+
+
+def walk(node: Any) -> Any:
+    """Every mapping in a document."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from walk(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from walk(value)
+
+
+def test_every_reference_resolves() -> None:
+    for node in walk(openapi()):
+        if "$ref" in node:
+            prefix, name = node["$ref"].rsplit("/", 1)
+            assert prefix == "#/components/schemas", "API Gateway resolves references to schemas only"
+            assert name in openapi()["components"]["schemas"]
+
+
+def test_schemas_use_only_what_api_gateway_imports() -> None:
+    refused = {"oneOf", "anyOf", "nullable", "discriminator", "example", "readOnly", "exclusiveMinimum", "format"}
+    for name, schema in openapi()["components"]["schemas"].items():
+        assert name.isalnum(), f"model names have letters and digits only: {name}"
+        for node in walk(schema):
+            assert not refused & node.keys(), f"{name}: {refused & node.keys()}"
+
+
+def test_bodies_are_not_validated_by_api_gateway() -> None:
+    # Its answer would be "Invalid request body" without the field that is wrong.
+    assert not [key for node in walk(openapi()) for key in node if "request-validator" in str(key)]
+
+
+def test_the_transform_keeps_streaming_and_gateway_responses() -> None:
+    (api,) = resources("AWS::ApiGateway::RestApi", transformed()).values()
+    body = api["Properties"]["Body"]
+    assert {name for name, _ in operations(body)} == set(OPERATIONS)
+    for name, operation in operations(body):
+        integration = operation["x-amazon-apigateway-integration"]
+        assert integration["responseTransferMode"] == "STREAM", name
+        assert STREAMING in integration["uri"]["Fn::Sub"], name
+        assert operation["security"] == [{"bearer": []}], name
+    assert body["x-amazon-apigateway-gateway-responses"] == openapi()["x-amazon-apigateway-gateway-responses"]
+
+
+def test_the_api_has_one_regional_stage() -> None:
+    (api,) = resources("AWS::ApiGateway::RestApi", transformed()).values()
+    assert api["Properties"]["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    stages = resources("AWS::ApiGateway::Stage", transformed())
+    assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["live"]
+
+
+def test_api_gateway_may_call_exactly_the_functions_of_the_document() -> None:
+    scheme = openapi()["components"]["securitySchemes"]["bearer"]
+    expected = {function_of(scheme["x-amazon-apigateway-authorizer"]["authorizerUri"]): "authorizers/"} | {
+        function_of(operation["x-amazon-apigateway-integration"]["uri"]): "live/" for operation in OPERATIONS.values()
+    }
+    granted = {}
+    for permission in resources("AWS::Lambda::Permission").values():
+        properties = permission["Properties"]
+        assert properties["Principal"] == "apigateway.amazonaws.com"
+        prefix, path = properties["SourceArn"]["Fn::Sub"].split("${Api}/")
+        assert "*" not in prefix
+        granted[properties["FunctionName"]["Fn::GetAtt"][0]] = path.removesuffix("*")
+    assert granted == expected
+
+
+# ------------------------------------------------------------------------------------- gateway responses
+
+GATEWAY_RESPONSES = openapi()["x-amazon-apigateway-gateway-responses"]
+STATUS = {
+    "UNAUTHORIZED": "401",
+    "ACCESS_DENIED": "403",
+    "MISSING_AUTHENTICATION_TOKEN": "404",
+    "RESOURCE_NOT_FOUND": "404",
+    "AUTHORIZER_FAILURE": "500",
+    "AUTHORIZER_CONFIGURATION_ERROR": "500",
+    "THROTTLED": "429",
+    "QUOTA_EXCEEDED": "429",
+    "REQUEST_TOO_LARGE": "413",
+    "INTEGRATION_FAILURE": "502",
+    "INTEGRATION_TIMEOUT": "504",
+    "DEFAULT_4XX": None,
+    "DEFAULT_5XX": None,
+}
+
+
+def test_gateway_responses_are_complete() -> None:
+    assert {kind: response.get("statusCode") for kind, response in GATEWAY_RESPONSES.items()} == STATUS
+
+
+@pytest.mark.parametrize("kind", GATEWAY_RESPONSES)
+def test_gateway_responses_are_errors_as_openai_shapes_them(kind: str) -> None:
+    response = GATEWAY_RESPONSES[kind]
+    body = json.loads(response["responseTemplates"]["application/json"])
+    assert body["error"].keys() == {"message", "type", "param", "code"}
+    assert body["error"]["message"].rstrip().endswith((".", "$context.authorizer.error"))
+    assert response["responseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
+    assert response["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/json'"
+
+
+@pytest.mark.parametrize("kind", GATEWAY_RESPONSES)
+def test_gateway_responses_repeat_nothing_that_may_be_a_token(kind: str) -> None:
+    # API Gateway quotes an Authorization header that it cannot read in `$context.error.message`.
+    variables = set(re.findall(r"\$context\.([\w.]*\w)", json.dumps(GATEWAY_RESPONSES[kind])))
+    assert variables <= {"requestId", "httpMethod", "path", "error.responseType", "authorizer.error"}
+
+
+def test_access_logs_name_the_tenant_and_no_secret() -> None:
+    (api,) = resources("AWS::Serverless::Api").values()
+    line = json.loads(api["Properties"]["AccessLogSetting"]["Format"])
+    for field in ("tenant_id", "lob_id", "principal_id"):
+        assert line[field] == f"$context.authorizer.{field}"
+    assert {"request_id", "method", "route", "status", "response_latency_ms", "integration_latency_ms"} <= line.keys()
+    for value in line.values():
+        assert not re.search(r"error\.message|header|querystring|userAgent|context\.path", value), value
+
+
+# --------------------------------------------------------------------------------------------- functions
+
+
+def test_every_binary_of_the_template_is_a_member_of_functions_and_the_reverse() -> None:
+    binaries = [function["Metadata"]["BuildProperties"]["Binary"] for function in functions().values()]
+    assert len(binaries) == len(set(binaries))
+    assert set(binaries) == set(workspace_functions())
+    assert all(binary == folder for binary, folder in workspace_functions().items())
+
+
+@pytest.mark.parametrize("name", functions())
+def test_functions_are_built_once_from_the_workspace(name: str) -> None:
+    function = functions()[name]
+    assert function["Metadata"]["BuildMethod"] == "rust-cargolambda"
+    assert function["Properties"]["CodeUri"] == "."
+    assert template()["Globals"]["Function"]["Runtime"] == "provided.al2023"
+    assert template()["Globals"]["Function"]["Architectures"] == [{"Ref": "Architecture"}]
+
+
+@pytest.mark.parametrize("name", functions())
+def test_every_variable_is_read_by_the_function_it_is_given_to(name: str) -> None:
+    function = functions()[name]
+    folder = ROOT / "functions" / function["Metadata"]["BuildProperties"]["Binary"] / "src"
+    source = "".join(path.read_text() for path in sorted(folder.rglob("*.rs")))
+    for variable in function["Properties"]["Environment"]["Variables"]:
+        assert f'"{variable}"' in source, f"{variable} is not read in {folder.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("name", functions())
+def test_every_function_logs_json_into_its_own_group_with_retention(name: str) -> None:
+    logging = functions()[name]["Properties"]["LoggingConfig"]
+    assert logging["LogFormat"] == "JSON"
+    group = template()["Resources"][logging["LogGroup"]["Ref"]]["Properties"]
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    users = [other for other in functions().values() if other["Properties"]["LoggingConfig"]["LogGroup"] == logging["LogGroup"]]
+    assert len(users) == 1
+
+
+@pytest.mark.parametrize("name", functions())
+def test_every_function_has_its_own_role(name: str) -> None:
+    role = functions()[name]["Properties"]["Role"]
+    assert [other for other, function in functions().items() if function["Properties"]["Role"] == role] == [name]
+    assert not functions()[name]["Properties"].get("Policies"), "policies stand in the role"
+    trust = template()["Resources"][role["Fn::GetAtt"][0]]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
+
+
+def test_failed_stream_records_are_kept() -> None:
+    event = functions()["MeteringAggregatorFunction"]["Properties"]["Events"]["UsageRecorded"]["Properties"]
+    assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert event["BisectBatchOnFunctionError"] is True
+    assert event["StartingPosition"] == "TRIM_HORIZON"
+    queue = event["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
+    assert template()["Resources"][queue]["Properties"]["SqsManagedSseEnabled"] is True
+    alarms = [alarm["Properties"]["MetricName"] for alarm in resources("AWS::CloudWatch::Alarm").values()]
+    assert {"ApproximateNumberOfMessagesVisible", "IteratorAge"} <= set(alarms)
+
+
+# ------------------------------------------------------------------------------------------- permissions
+
+STATEMENTS = [pytest.param(role, statement, id=f"{role}-{statement['Sid']}") for role, statement in statements()]
+
+
+@pytest.mark.parametrize(("role", "statement"), STATEMENTS)
+def test_no_statement_is_wider_than_it_must_be(role: str, statement: dict[str, Any]) -> None:
+    assert statement["Effect"] == "Allow"
+    assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.keys()
+    assert not [action for action in as_list(statement["Action"]) if "*" in action], role
+    if "*" in as_list(statement["Resource"]):
+        assert statement["Sid"] in ON_ALL_RESOURCES
+        assert all(action.startswith("xray:") for action in as_list(statement["Action"]))
+
+
+@pytest.mark.parametrize(("role", "statement"), STATEMENTS)
+def test_tables_are_reached_by_named_keys_only(role: str, statement: dict[str, Any]) -> None:
+    actions = [action for action in as_list(statement["Action"]) if action.startswith("dynamodb:")]
+    assert not {"dynamodb:Scan", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"} & set(actions), role
+    if any(name in ("TenancyTable", "LedgerTable") and attribute == "Arn" for name, attribute in attributes(statement)):
+        keys = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        assert keys
+        assert "*" not in [key[0] for key in keys]
+        # `ForAllValues` is true of a request without keys.
+        assert statement["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false"}
+
+
+def attributes(statement: dict[str, Any]) -> list[list[str]]:
+    """Attributes of resources that a statement is about."""
+    return [resource["Fn::GetAtt"] for resource in as_list(statement["Resource"]) if isinstance(resource, dict) and "Fn::GetAtt" in resource]
+
+
+def test_the_authorizer_reads_tenancy_and_nothing_else() -> None:
+    granted = {(action, target[0]) for action, target in data_access("AuthorizerRole")}
+    assert granted == {("dynamodb:GetItem", "TenancyTable")}
+
+
+def test_invoke_cannot_change_tenants_nor_delete_anything() -> None:
+    granted = {(action, target[0]) for action, target in data_access("InvokeRole")}
+    assert granted == {
+        ("dynamodb:GetItem", "TenancyTable"),
+        ("dynamodb:Query", "TenancyTable"),
+        ("dynamodb:UpdateItem", "LedgerTable"),
+        ("dynamodb:PutItem", "LedgerTable"),
+        ("sts:AssumeRole", "TenantAccessRole"),
+        ("sts:TagSession", "TenantAccessRole"),
+    }
+
+
+def data_access(role: str) -> list[tuple[str, list[str]]]:
+    """What a role may do to resources of the stack, logs aside."""
+    return [
+        (action, target)
+        for owner, statement in statements()
+        if owner == role
+        for action in as_list(statement["Action"])
+        for target in attributes(statement)
+        if not action.startswith("logs:")
+    ]
+
+
+def test_models_are_reached_by_tenants_sessions_only() -> None:
+    owners = {role for role, statement in statements() if any(action.startswith("bedrock") for action in as_list(statement["Action"]))}
+    assert owners == {"TenantAccessRole"}
+
+
+def test_a_tenants_session_must_name_tenant_and_line_of_business() -> None:
+    role = template()["Resources"]["TenantAccessRole"]["Properties"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"AWS": {"Fn::GetAtt": ["InvokeRole", "Arn"]}}
+    assert trust["Condition"] == {
+        "StringLike": {"aws:RequestTag/tenant_id": "?*", "aws:RequestTag/lob_id": "?*"},
+        "ForAllValues:StringEquals": {"aws:TagKeys": ["tenant_id", "lob_id"]},
+        "Null": {"aws:RequestTag/tenant_id": "false", "aws:RequestTag/lob_id": "false", "aws:TagKeys": "false"},
+    }
+
+
+def test_every_role_takes_the_permissions_boundary() -> None:
+    for name, role in resources("AWS::IAM::Role").items():
+        assert role["Properties"]["PermissionsBoundary"]["Fn::If"][0] == "HasPermissionsBoundary", name
+    assert set(resources("AWS::IAM::Role", transformed())) == set(resources("AWS::IAM::Role")), "SAM added a role of its own"
+
+
+# ------------------------------------------------------------------------------------------ stack at large
+
+
+def test_only_what_the_local_aws_cannot_have_is_conditional() -> None:
+    conditional = {name for name, resource in template()["Resources"].items() if "Condition" in resource}
+    assert conditional == set(CONDITIONAL)
+
+
+@pytest.mark.parametrize("name", ["TenancyTable", "LedgerTable"])
+def test_tables_survive_the_stack_and_mistakes(name: str) -> None:
+    table = template()["Resources"][name]
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert table["UpdateReplacePolicy"] == "Retain"
+    assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["Properties"]["SSESpecification"]["SSEEnabled"] is True
+    assert table["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["IsProd", True, False]}
+    assert "TableName" not in table["Properties"], "a retained table must not block the next stack"
+
+
+def test_outputs_are_what_the_local_stack_is_driven_by() -> None:
+    assert {
+        "ApiUrl",
+        "ApiId",
+        "StageName",
+        "UserPoolId",
+        "UserPoolClientId",
+        "UserPoolDomain",
+        "TenancyTableName",
+        "LedgerTableName",
+        "TenantAccessRoleArn",
+        "InvokeFunctionName",
+        "AuthorizerFunctionName",
+        "MeteringAggregatorFunctionName",
+    } <= template()["Outputs"].keys()

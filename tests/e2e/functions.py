@@ -1,0 +1,65 @@
+"""The functions as processes: find them, kill them, run the sweep ahead of time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from typing import Any
+
+from stack import Stack
+
+#: The sweep leaves a call alone for as long as its function may run (15 minutes) and a minute more.
+PAST_EVERY_CALL = timedelta(minutes=20)
+
+
+@dataclass(frozen=True)
+class Functions:
+    """Functions of the stack."""
+
+    stack: Stack
+
+    @cached_property
+    def _lambda(self) -> Any:
+        return self.stack.aws("lambda")
+
+    def busy_invoke_processes(self) -> list[int]:
+        """Processes of ``invoke`` that serve a call right now."""
+        name = self.stack.outputs["InvokeFunctionName"]
+        answer = self.stack.http.get(f"{self.stack.aws_url}/_weir/workers", params={"function_name": name})
+        return [worker["pid"] for worker in answer.json()["workers"] if worker["busy"] and worker["pid"]]
+
+    @staticmethod
+    def kill(pid: int) -> bool:
+        """Kills a process of a function without a warning; whether it was still there."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def sweep(self, ahead: timedelta = PAST_EVERY_CALL) -> dict[str, int]:
+        """Runs the sweep with a clock that is ``ahead``; what it did.
+
+        The event is EventBridge's; its ``time`` is the sweep's clock, so nobody has to wait for a deadline.
+        """
+        moment = (datetime.now(timezone.utc) + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
+        event = {
+            "version": "0",
+            "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": "000000000000",
+            "time": moment,
+            "region": self.stack.region,
+            "resources": [],
+            "detail": {},
+        }
+        name = self.stack.outputs["MeteringAggregatorFunctionName"]
+        answer = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+        swept = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, swept
+        return swept

@@ -1,0 +1,92 @@
+"""The ledger as it stands in DynamoDB: meters and usage records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from boto3.dynamodb.conditions import Key
+
+from stack import Caller, Stack
+from waiting import until
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A scope's meter at one moment."""
+
+    item: dict[str, Any]
+
+    def _number(self, name: str) -> int:
+        return int(self.item.get(name, 0))
+
+    @property
+    def settled(self) -> int:
+        """Nano-USD of this month that are spent."""
+        return self._number("settled")
+
+    @property
+    def committed(self) -> int:
+        """Nano-USD of this month that are spent or reserved, by the meter's own count."""
+        return self._number("committed")
+
+    @property
+    def day_tokens(self) -> int:
+        """Tokens of this day, reserved or used."""
+        return self._number("day_tokens")
+
+    @property
+    def open(self) -> dict[str, Any]:
+        """Reservations by call id."""
+        return self.item["open"]
+
+    @property
+    def reserved(self) -> int:
+        """Nano-USD of all open reservations, added up here."""
+        return sum(int(reservation["amount"]) for reservation in self.open.values())
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Reads of the ledger, all of them consistent."""
+
+    stack: Stack
+
+    @cached_property
+    def table(self) -> Any:
+        """The table itself."""
+        return self.stack.table("LedgerTableName")
+
+    def meter(self, scope: str) -> Meter:
+        """The meter of ``TENANT#..`` or ``LOB#..``."""
+        return Meter(self.table.get_item(Key={"PK": scope, "SK": "METER"}, ConsistentRead=True)["Item"])
+
+    def records(self, tenant_id: str) -> list[dict[str, Any]]:
+        """All usage records in a tenant's partition, oldest call first."""
+        wanted = Key("PK").eq(f"TENANT#{tenant_id}") & Key("SK").begins_with("USAGE#")
+        query = {"KeyConditionExpression": wanted, "ConsistentRead": True}
+        items = []
+        while True:
+            page = self.table.query(**query)
+            items += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return items
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def find(self, tenant_id: str, call_id: str) -> dict[str, Any] | None:
+        """The record of a call, if there is one."""
+        key = {"PK": f"TENANT#{tenant_id}", "SK": f"USAGE#{call_id}#1"}
+        return self.table.get_item(Key=key, ConsistentRead=True).get("Item")
+
+    def record(self, caller: Caller, call_id: str) -> dict[str, Any]:
+        """The record of a caller's call, once it is written and no scope has a reservation for it any more."""
+        record = until(lambda: self.find(caller.tenant_id, call_id), f"the usage record of {call_id}")
+        for scope in caller.scopes:
+            until(lambda scope=scope: call_id not in self.meter(scope).open, f"{call_id} to be settled in {scope}")
+        return record
+
+    def settled_meter(self, scope: str) -> Meter:
+        """The meter of a scope, once nothing is open in it."""
+        until(lambda: not self.meter(scope).open, f"everything to be settled in {scope}", 120)
+        return self.meter(scope)
