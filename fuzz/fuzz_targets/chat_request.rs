@@ -37,7 +37,9 @@ fuzz_target!(|body: &[u8]| {
         return;
     };
     assert!(bound.likely_input <= bound.input && bound.input <= u64::from(MODEL.context_window));
-    assert!(bound.output >= u64::from(bound.max_tokens) && bound.max_tokens <= MODEL.max_output_tokens);
+    assert!(
+        bound.output >= u64::from(bound.max_tokens) && bound.max_tokens <= MODEL.max_output_tokens
+    );
     if let Ok(canonical) = to_canonical(&request, &MODEL, bound.max_tokens) {
         let roles: Vec<_> = canonical.messages.iter().map(|message| message.role).collect();
         assert!(roles.windows(2).all(|pair| pair[0] != pair[1]), "roles alternate");
@@ -49,7 +51,8 @@ fuzz_target!(|body: &[u8]| {
     assert!(forwarded["max_completion_tokens"].is_u64() || forwarded["max_tokens"].is_u64());
     assert!(forwarded.get("seed").is_none());
     // What was forwarded is what was judged.
-    let forwarded = ChatRequest::parse(&forward_body(&request, &MODEL, bound.max_tokens)).expect("still a request");
+    let forwarded = ChatRequest::parse(&forward_body(&request, &MODEL, bound.max_tokens))
+        .expect("still a request");
     assert_eq!(forwarded.max_output_tokens(), Some(u64::from(bound.max_tokens)));
     assert_eq!(forwarded.is_streaming(), request.is_streaming());
     assert_eq!(forwarded.includes_usage(), request.is_streaming());

@@ -1,8 +1,8 @@
 """Drives a running local stack from outside, with the official OpenAI SDK, as two tenants.
 
-``cargo xtask test`` runs it. By hand: bring a stack up with ``cargo xtask up --detach``, then ``python -m pytest tests/e2e`` in an
-environment with openai, boto3 and pytest. ``WEIR_STACK`` names another ``stack.json`` than ``.local/stack.json``;
-``WEIR_E2E_ROUNDS`` says how often the budget is attacked (default 4).
+``cargo xtask test`` runs it. By hand: bring a stack up with ``cargo xtask up --detach``, then ``python -m pytest
+tests/e2e`` in an environment with openai, boto3 and pytest. ``WEIR_STACK`` names another ``stack.json`` than
+``.local/stack.json``; ``WEIR_E2E_ROUNDS`` says how often the budget is attacked (default 4).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from functions import Functions
 from ledger import Ledger
 from simulator import Simulator
 from stack import Caller, Stack
 from tenants import Tenants
+
+from functions import Functions
 
 
 @pytest.fixture(scope="session")

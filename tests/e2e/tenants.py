@@ -9,7 +9,6 @@ from typing import Any
 
 from boto3.dynamodb.conditions import Key
 from boto3.dynamodb.types import TypeSerializer
-
 from stack import Caller, Stack
 
 
@@ -82,9 +81,7 @@ class Tenants:
             "Key": _native({"PK": scope, "SK": "METER"}),
             "UpdateExpression": "SET #status = :status, entitlement_version = :version",
             "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": _native(
-                {":status": meta["status"], ":version": meta["entitlement_version"]}
-            ),
+            "ExpressionAttributeValues": _native({":status": meta["status"], ":version": meta["entitlement_version"]}),
         }
         put = {"TableName": self._tenancy.name, "Item": _native(meta)}
         self._dynamodb.transact_write_items(TransactItems=[{"Put": put}, {"Update": meter}])
@@ -96,7 +93,9 @@ class Tenants:
             self._tenancy.delete_item(Key={"PK": f"CLIENT#{client_id}", "SK": "META"})
         for scope in self._scopes:
             self._tenancy.delete_item(Key={"PK": scope, "SK": "META"})
-            items = self._ledger.query(KeyConditionExpression=Key("PK").eq(scope), ProjectionExpression="PK, SK")["Items"]
+            items = self._ledger.query(KeyConditionExpression=Key("PK").eq(scope), ProjectionExpression="PK, SK")[
+                "Items"
+            ]
             with self._ledger.batch_writer() as batch:
                 for key in items:
                     batch.delete_item(Key=key)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
-
 from simulator import Simulator, messages, script
 from stack import Caller
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ledger import Ledger
 from simulator import Simulator, messages
 from stack import Caller

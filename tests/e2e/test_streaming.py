@@ -7,9 +7,8 @@ import time
 
 import httpx2
 import pytest
-from openai import APIError
-
 from ledger import Ledger
+from openai import APIError
 from simulator import Simulator, messages
 from stack import TIMEOUT_S, Caller
 
@@ -30,8 +29,8 @@ def test_each_chunk_arrives_while_the_model_still_talks(
 ) -> None:
     """Shown twice: by what the model had said when a chunk arrived, and by the gaps between arrivals.
 
-    When chunk k is in the client's hands, the model has not said chunk k + 3 yet: the simulator is asked right then. (Asking
-    takes a moment, in which the model may go on.) And chunks arrive apart, not in one piece at the end.
+    When chunk k is in the client's hands, the model has not said chunk k + 3 yet: the simulator is asked right then.
+    (Asking takes a moment, in which the model may go on.) And chunks arrive apart, not in one piece at the end.
     """
     before = simulator.last_seq()
     stream = callers[tenant_id].openai.chat.completions.create(
@@ -131,7 +130,7 @@ def test_a_connection_cut_in_mid_stream_is_an_error_not_an_end(
 def test_a_refusal_during_the_silence_is_an_event_in_the_stream(
     callers: dict[str, Caller], ledger: Ledger, tenant_id: str, model: str
 ) -> None:
-    """After the first sign of life the status is 200 already, so the refusal comes as the SDK expects errors in streams."""
+    """After the first sign of life the status is 200, so the refusal comes as the SDK expects errors in streams."""
     caller = callers[tenant_id]
     silence = int(heartbeat_of(caller) * 1.5)
     error = {"exception": "ThrottlingException", "message": "slow down"}

@@ -21,16 +21,28 @@ pub struct SweepOutcome {
 /// provider knows how far. Its record says that it is an estimate, and the stream settles it.
 ///
 /// # Errors
-/// The first scope that cannot be read or written ends the sweep; the next one takes it up again.
+/// The first fault, after every other scope has had its turn; the next sweep takes up what is left.
 pub async fn sweep(store: &impl SettlementStore, now_ms: i64) -> Result<SweepOutcome, StoreError> {
-    let mut outcome = SweepOutcome::default();
+    let (mut outcome, mut fault) = (SweepOutcome::default(), None);
     for scope in store.scopes().await? {
-        let Some(meter) = store.meter(&scope).await? else { continue };
-        for (call_id, reservation) in overdue(&meter, now_ms) {
-            sweep_one(store, &scope, call_id, reservation, now_ms, &mut outcome).await?;
+        if let Err(error) = sweep_scope(store, &scope, now_ms, &mut outcome).await {
+            fault.get_or_insert(error);
         }
     }
-    Ok(outcome)
+    fault.map_or(Ok(outcome), Err)
+}
+
+async fn sweep_scope(
+    store: &impl SettlementStore,
+    scope: &Scope,
+    now_ms: i64,
+    outcome: &mut SweepOutcome,
+) -> Result<(), StoreError> {
+    let Some(meter) = store.meter(scope).await? else { return Ok(()) };
+    for (call_id, reservation) in overdue(&meter, now_ms) {
+        sweep_one(store, scope, call_id, reservation, now_ms, outcome).await?;
+    }
+    Ok(())
 }
 
 fn overdue(meter: &Meter, now_ms: i64) -> impl Iterator<Item = (&String, &Reservation)> {

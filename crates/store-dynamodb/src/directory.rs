@@ -29,7 +29,8 @@ impl DynamoDirectory {
         attributes: &[&str],
     ) -> Result<Option<T>, ReadDirectoryError> {
         // Placeholders, because `role` and `status` are reserved words.
-        let names = attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect();
+        let names =
+            attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect();
         let projection: Vec<String> = attributes.iter().map(|name| format!("#{name}")).collect();
         let answer = self
             .client
@@ -57,10 +58,14 @@ impl Directory for DynamoDirectory {
     }
 
     async fn client(&self, client_id: &str) -> Result<Option<Client>, ReadDirectoryError> {
-        self.get("client", format!("CLIENT#{client_id}"), &["client_id", "tenant_id", "issuer"]).await
+        self.get("client", format!("CLIENT#{client_id}"), &["client_id", "tenant_id", "issuer"])
+            .await
     }
 
-    async fn tenant(&self, tenant_id: &TenantId) -> Result<Option<TenantRecord>, ReadDirectoryError> {
+    async fn tenant(
+        &self,
+        tenant_id: &TenantId,
+    ) -> Result<Option<TenantRecord>, ReadDirectoryError> {
         self.get("tenant", key::tenant(tenant_id), &["lob_id", "status"]).await
     }
 }

@@ -44,11 +44,6 @@ impl Leader {
         Ok((Self { pid, started: status(pid).map(|status| status.started) }, child))
     }
 
-    /// Process id.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
-    }
-
     /// Whether it still runs, and is not another one that has got its id since.
     pub(crate) fn is_alive(&self) -> bool {
         reap(self.pid);
@@ -187,7 +182,7 @@ mod tests {
         assert!(leader.is_alive());
         leader.end().unwrap();
         assert!(!leader.is_alive());
-        assert!(!group_is_alive(leader.pid()));
+        assert!(!group_is_alive(leader.pid));
         leader.end().unwrap();
     }
 
@@ -198,7 +193,7 @@ mod tests {
         let (leader, mut child) = Leader::spawn(&mut command).unwrap();
         child.wait().unwrap();
         leader.end().unwrap();
-        assert!(!group_is_alive(leader.pid()));
+        assert!(!group_is_alive(leader.pid));
     }
 
     #[test]

@@ -56,9 +56,9 @@ pub async fn handle(
     request: AuthorizerRequest,
     now: u64,
 ) -> Result<AuthorizerResponse, AuthorizerError> {
-    let stage = Stage::of_method(&request.method_arn).map_err(|fault| fail(&fault))?;
+    let callable = Stage::of_method(&request.method_arn).map_err(|fault| fail(&fault))?;
     match authorize(state, &request, now).await {
-        Ok(context) => Ok(AuthorizerResponse::allow(stage, &context)),
+        Ok(context) => Ok(AuthorizerResponse::allow(callable, &context)),
         Err(Refusal::InvalidToken(invalid)) => {
             tracing::info!(reason = invalid.as_str(), "token refused");
             Err(AuthorizerError::Unauthorized)
@@ -66,7 +66,7 @@ pub async fn handle(
         Err(Refusal::Denied { denial, tenant_id }) => {
             let tenant_id = tenant_id.as_ref().map(TenantId::as_str);
             tracing::warn!(reason = denial.as_str(), tenant_id, "caller denied");
-            Ok(AuthorizerResponse::deny(stage, denial))
+            Ok(AuthorizerResponse::deny(callable, denial))
         }
         Err(Refusal::Fault(fault)) => Err(fail(&fault)),
     }

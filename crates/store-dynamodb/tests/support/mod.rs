@@ -8,8 +8,8 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, Projection, ProjectionType, ScalarAttributeType,
 };
 use metering::NanoUsd;
 use store_dynamodb::Ledger;
@@ -28,7 +28,9 @@ pub(crate) async fn dynamodb() -> Client {
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "test", "test", None, None, "test",
+        )))
         .endpoint_url(endpoint)
         .build();
     let client = store_dynamodb::client(&sdk);
@@ -92,13 +94,21 @@ pub(crate) fn context(tenant: &str, lob: &str) -> TenantContext {
     TenantContext {
         tenant_id: tenant.parse().unwrap(),
         lob_id: lob.parse().unwrap(),
-        principal: Principal { id: "dev-1".to_owned().try_into().unwrap(), kind: PrincipalKind::User },
+        principal: Principal {
+            id: "dev-1".to_owned().try_into().unwrap(),
+            kind: PrincipalKind::User,
+        },
         roles: BTreeSet::from([Role::Developer]),
         scopes: BTreeSet::new(),
     }
 }
 
-pub(crate) fn reservation(context: &TenantContext, amount: u64, tokens: u64, minute: Minute) -> Reservation {
+pub(crate) fn reservation(
+    context: &TenantContext,
+    amount: u64,
+    tokens: u64,
+    minute: Minute,
+) -> Reservation {
     Reservation {
         tenant_id: context.tenant_id.clone(),
         amount_nanousd: NanoUsd(amount),

@@ -20,7 +20,7 @@ async fn fetch(answer: String) -> Result<Vec<u8>, FetchJwksError> {
         // The client may have turned away before it has read everything.
         let _ = connection.write_all(answer.as_bytes()).await;
         if answer.is_empty() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     let source = HttpJwks::with_timeout(Duration::from_millis(500)).unwrap();

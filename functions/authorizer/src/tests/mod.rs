@@ -228,11 +228,7 @@ impl Gateway {
             people_client_id: PEOPLE.into(),
         };
         let jwks = Arc::new(FakeJwks { sets: Mutex::new(sets), ..FakeJwks::default() });
-        Self {
-            state: State::new(Arc::clone(&directory), Arc::clone(&jwks), user_pool),
-            directory,
-            jwks,
-        }
+        Self { state: State::new(directory, Arc::clone(&jwks), user_pool), jwks }
     }
 
     fn fetches(&self) -> usize {

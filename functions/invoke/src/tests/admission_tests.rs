@@ -82,19 +82,18 @@ async fn a_suspension_holds_on_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_changed_allowlist_holds_on_the_next_call_in_both_directions() {
-    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(whole("Hi")), Script::Whole(whole("Hi"))]);
+async fn a_withdrawn_model_is_refused_on_the_next_call() {
+    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(whole("Hi"))]);
     let acme = Scope::Tenant("acme".parse().unwrap());
-    let change = |version: u64, models: &[&str]| {
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), 200);
+    {
         let mut tenants = gateway.configuration.tenants.lock().unwrap();
         let entitlements = tenants.get_mut("acme").unwrap();
-        entitlements.tenant.models.0 = models.iter().map(|id| id.parse().unwrap()).collect();
-        entitlements.tenant.entitlement_version = version;
-        entitlements.scopes[0].entitlement_version = version;
-        gateway.state.ledger.update_meter(&acme, |meter| meter.entitlement_version = version);
-    };
-    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), 200);
-    change(2, &["native-b"]);
+        entitlements.tenant.models.0 = ["native-b".parse().unwrap()].into();
+        entitlements.tenant.entitlement_version = 2;
+        entitlements.scopes[0].entitlement_version = 2;
+        gateway.state.ledger.update_meter(&acme, |meter| meter.entitlement_version = 2);
+    }
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(gateway.provider_calls(), 1);
 }
