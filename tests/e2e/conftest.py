@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
+from functions import Functions
 from ledger import Ledger
 from simulator import Simulator
 from stack import Caller, Stack
 from tenants import Tenants
-
-from functions import Functions
 
 
 @pytest.fixture(scope="session")

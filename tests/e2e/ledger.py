@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from boto3.dynamodb.conditions import Key
+
 from stack import Caller, Stack
 from waiting import until
 

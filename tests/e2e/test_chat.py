@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
+
 from simulator import Simulator, messages, script
 from stack import Caller
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+
 from ledger import Ledger
 from simulator import Simulator, messages
 from stack import Caller

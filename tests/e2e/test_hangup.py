@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ledger import Ledger
 from simulator import Simulator, messages
 from stack import Caller

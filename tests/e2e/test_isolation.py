@@ -10,6 +10,7 @@ from typing import Any
 
 import openai
 import pytest
+
 from ledger import Ledger
 from simulator import Simulator, messages
 from stack import Caller, Stack

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+
 from ledger import Ledger
 from simulator import Simulator, messages
 from stack import Caller

@@ -21,13 +21,13 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+
+from functions import Functions
 from ledger import Ledger
 from simulator import Simulator, messages
 from stack import Caller, Stack
 from tenants import Tenants
 from waiting import until
-
-from functions import Functions
 
 ROUNDS = int(os.environ.get("WEIR_E2E_ROUNDS") or 4)
 CALLS = 200

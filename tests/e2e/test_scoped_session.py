@@ -3,7 +3,7 @@
 What is proven here, and by whom:
 
 - Every call that the gateway makes is signed by a session ``t-<tenant>`` of the tenant access role. The model simulator
-  passes the signed request on to MiniStack's IAM (``POST /_weir/authorize``), which verifies the SigV4 signature, resolves
+  passes the signed request on to MiniStack's IAM (``POST /_weir/authorize``), which verifies the SigV4 signature, finds
   the session and evaluates the role's policy together with the session policy, as Bedrock would have it done.
 - ``invoke``'s own role, with everything that the template gives it, can call no model at all.
 - With admission out of the way (the test signs as ``invoke`` would, and asks the provider itself), a tenant's session
@@ -14,7 +14,7 @@ What is proven here, and by whom:
 What is not proven: that AWS itself evaluates these policies alike. The policies are AWS's own language, the evaluation
 is MiniStack's with the patches of ``infra/local`` (``bedrock_actions``, ``policy_variables``).
 
-To sign as ``invoke``, an administrator (the test) lets the account's root assume ``invoke``'s role for a moment; what that
+To sign as ``invoke``, an administrator (the test) lets the account's root assume ``invoke``'s role for a while; what that
 role may do is not touched.
 """
 
@@ -30,6 +30,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from simulator import Simulator, messages
 from stack import Caller, Stack
 

@@ -7,8 +7,9 @@ import time
 
 import httpx2
 import pytest
-from ledger import Ledger
 from openai import APIError
+
+from ledger import Ledger
 from simulator import Simulator, messages
 from stack import TIMEOUT_S, Caller
 

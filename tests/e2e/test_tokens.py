@@ -6,10 +6,11 @@ import dataclasses
 import time
 from collections.abc import Iterator
 
-import issuer as issuers
 import pytest
-from issuer import Issuer, parts, unsigned
 from openai import AuthenticationError
+
+import issuer as issuers
+from issuer import Issuer, parts, unsigned
 from simulator import Simulator, messages
 from stack import Caller, Stack
 
@@ -107,7 +108,7 @@ def test_an_id_token_is_no_access_token(stack: Stack, acme: Caller, globex: Call
         refused(caller, stack.sign_in(user["username"], user["password"])["IdToken"])
 
 
-@pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer ", "Basic YTpi", "Bearer not.a.token", "Bearer x"])
+@pytest.mark.parametrize("authorization", [None, "Bearer", "Basic YTpi", "Bearer not.a.token", "Bearer x"])
 def test_a_missing_or_malformed_header_is_refused(acme: Caller, authorization: str | None) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
     for path, method in [("/models", "GET"), ("/chat/completions", "POST")]:

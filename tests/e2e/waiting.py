@@ -13,7 +13,7 @@ INTERVAL_S = 0.05
 
 
 def until(look: Callable[[], T], what: str, timeout_s: float = 30) -> T:
-    """The first true answer of ``look``. After ``timeout_s`` fails, saying ``what`` was waited for and what was seen."""
+    """The first true answer of ``look``. After ``timeout_s`` fails, saying what was waited for and seen."""
     deadline = time.monotonic() + timeout_s
     while not (seen := look()):
         if time.monotonic() > deadline:

@@ -67,6 +67,6 @@ pub async fn admit(
         (None, Some(error)) => Refusal::Store(error),
     };
     to_release.extend(standings.into_iter().map(|(scope, _)| scope.scope));
-    join_all(to_release.iter().map(|scope| store.release(context, scope, call_id))).await;
+    join_all(to_release.iter().map(|scope| store.release(context, scope, call_id, reservation))).await;
     Err(refusal)
 }

@@ -106,7 +106,13 @@ impl MeterStore for InMemoryLedger {
         }))
     }
 
-    async fn release(&self, _context: &TenantContext, scope: &Scope, call_id: &str) -> Result<(), StoreError> {
+    async fn release(
+        &self,
+        _context: &TenantContext,
+        scope: &Scope,
+        call_id: &str,
+        _reservation: &Reservation,
+    ) -> Result<(), StoreError> {
         self.change("release", scope, call_id, |meter| meter.release(call_id)).map(|_| ())
     }
 }

@@ -30,12 +30,13 @@ pub trait MeterStore: Send + Sync {
         reservation: &Reservation,
     ) -> impl Future<Output = Result<Result<Standing, Denial>, StoreError>> + Send;
 
-    /// Gives back a reservation whose call was never made; nothing if there is none.
+    /// Gives back `reservation`, whose call was never made; nothing if it is not open.
     fn release(
         &self,
         context: &TenantContext,
         scope: &Scope,
         call_id: &str,
+        reservation: &Reservation,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 

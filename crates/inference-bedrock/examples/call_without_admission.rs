@@ -14,8 +14,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use inference::{
-    Capabilities, ContentBlock, Estimate, InferenceParameters, Message, Model, ModelRequest, Protocol, Provider as _,
-    ProviderCall, Role,
+    Capabilities, ContentBlock, Estimate, InferenceParameters, Message, Model, ModelRequest,
+    Protocol, Provider as _, ProviderCall, Role,
 };
 use inference_bedrock::{Bedrock, Settings};
 use tenancy::{Principal, PrincipalKind, TenantContext};
@@ -26,7 +26,9 @@ use tenancy::{Principal, PrincipalKind, TenantContext};
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [role_arn, tenant, lob, allowed, model] = arguments.as_slice() else {
-        return Err("expected: role ARN, tenant, line of business, allowed model ids, model id".into());
+        return Err(
+            "expected: role ARN, tenant, line of business, allowed model ids, model id".into()
+        );
     };
     let context = TenantContext {
         tenant_id: tenant.parse()?,
@@ -35,7 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         roles: BTreeSet::new(),
         scopes: BTreeSet::new(),
     };
-    let allowed = allowed.split(',').map(|id| registered(id).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let allowed =
+        allowed.split(',').map(|id| registered(id).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
     let sdk = aws_config::load_from_env().await;
     let endpoint_url = std::env::var("AWS_ENDPOINT_URL_BEDROCK_RUNTIME").ok();
     let bedrock = Bedrock::new(&sdk, Settings { role_arn: role_arn.clone(), endpoint_url }).await?;
@@ -47,7 +50,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         call_id: "call-without-admission",
     };
     let request = ModelRequest {
-        messages: vec![Message { role: Role::User, content: vec![ContentBlock::Text("Hello".to_owned())] }],
+        messages: vec![Message {
+            role: Role::User,
+            content: vec![ContentBlock::Text("Hello".to_owned())],
+        }],
         inference: InferenceParameters { max_tokens: Some(16), ..InferenceParameters::default() },
         ..ModelRequest::default()
     };

@@ -13,6 +13,7 @@ use aws_sdk_bedrockruntime::config::{
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::AuthSchemeId;
 use aws_smithy_runtime_api::client::http::{
     HttpConnectorSettings, SharedHttpConnector, http_client_fn,
@@ -36,6 +37,10 @@ use crate::stream::event_stream;
 /// A connection that takes longer is not worth waiting for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long an unused connection is kept. A frozen function does not see its connections close,
+/// and a request on a closed one counts as a call that may have run.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How long an answer may take to begin; an unstreamed one begins when it is complete. Just under
 /// the 15 minutes that a Lambda function and a streaming integration last.
 const READ_TIMEOUT: Duration = Duration::from_mins(14);
@@ -58,11 +63,11 @@ pub struct Settings {
 #[error("Bedrock is not configured")]
 pub struct ConfigError {
     /// What is wrong.
-    source: Box<dyn std::error::Error + Send + Sync>,
+    source: BoxError,
 }
 
 impl ConfigError {
-    fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    fn new(source: impl Into<BoxError>) -> Self {
         Self { source: source.into() }
     }
 }
@@ -88,6 +93,7 @@ impl Bedrock {
             .read_timeout(READ_TIMEOUT);
         let connector = Connector::builder()
             .connector_settings(timeouts.build())
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
             .build();
         Self::with_connector(sdk_config, settings, SharedHttpConnector::new(connector)).await

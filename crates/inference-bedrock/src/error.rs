@@ -8,6 +8,7 @@ use aws_sdk_bedrockruntime::config::http::HttpResponse;
 use aws_sdk_bedrockruntime::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::operation::RequestId;
 use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::event_stream::RawMessage;
 use inference::{ProviderError, ProviderErrorKind as Kind};
@@ -183,8 +184,9 @@ pub(crate) fn silent(request_id: Option<&str>) -> ProviderError {
 }
 
 /// A request that we failed to put together.
-pub(crate) fn unbuildable(error: impl Error + 'static) -> ProviderError {
-    provider_error(refused(Kind::Internal), DisplayErrorContext(error).to_string(), None)
+pub(crate) fn unbuildable(error: impl Into<BoxError>) -> ProviderError {
+    let error = error.into();
+    provider_error(refused(Kind::Internal), DisplayErrorContext(error.as_ref()).to_string(), None)
 }
 
 /// The error with its meaning spelt out.

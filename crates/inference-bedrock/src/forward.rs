@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
@@ -27,17 +28,6 @@ const MAX_ERROR_BYTES: usize = 64 * 1_024;
 /// The name that Bedrock's signatures carry.
 const SIGNING_NAME: &str = "bedrock";
 
-/// A request that could not be put together.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BuildRequestError {
-    #[error("failed to build the request")]
-    Http(#[from] http::Error),
-    #[error("failed to encode the request metadata")]
-    Metadata(#[from] serde_json::Error),
-    #[error("failed to sign the request")]
-    Signing(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
 /// Where and as whom to send a body.
 pub(crate) struct Target<'a> {
     /// Without a path.
@@ -52,11 +42,9 @@ pub(crate) fn signed_request(
     target: Target<'_>,
     call: &ProviderCall<'_>,
     body: Bytes,
-) -> Result<HttpRequest, BuildRequestError> {
+) -> Result<HttpRequest, BoxError> {
     let uri: http::Uri =
-        format!("{}/openai/v1/chat/completions", target.endpoint.trim_end_matches('/'))
-            .parse()
-            .map_err(http::Error::from)?;
+        format!("{}/openai/v1/chat/completions", target.endpoint.trim_end_matches('/')).parse()?;
     let mut request = http::Request::post(&uri)
         .header(CONTENT_TYPE, "application/json")
         .header("x-amzn-bedrock-request-metadata", serde_json::to_string(&metadata(call))?)
@@ -69,23 +57,18 @@ pub(crate) fn signed_request(
         .name(SIGNING_NAME)
         .time(target.now)
         .settings(SigningSettings::default())
-        .build()
-        .map_err(|error| BuildRequestError::Signing(error.into()))?
+        .build()?
         .into();
     let uri = uri.to_string();
     let headers = request
         .headers()
         .iter()
         .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let signable = SignableRequest::new("POST", &uri, headers, SignableBody::Bytes(&body))
-        .map_err(|error| BuildRequestError::Signing(error.into()))?;
-    let (instructions, _) = sign(signable, &parameters)
-        .map_err(|error| BuildRequestError::Signing(error.into()))?
-        .into_parts();
+    let signable = SignableRequest::new("POST", &uri, headers, SignableBody::Bytes(&body))?;
+    let (instructions, _) = sign(signable, &parameters)?.into_parts();
     instructions.apply_to_request_http1x(&mut request);
 
-    HttpRequest::try_from(request.map(|()| SdkBody::from(body)))
-        .map_err(|error| BuildRequestError::Signing(error.into()))
+    Ok(request.map(|()| SdkBody::from(body)).try_into()?)
 }
 
 /// A refusal of forwarded bytes.

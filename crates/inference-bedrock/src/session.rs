@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
+use aws_sdk_sts::config::Builder;
+use aws_sdk_sts::config::timeout::TimeoutConfig;
 use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::types::Tag;
@@ -19,6 +21,10 @@ use crate::session_cache::{REFRESH_AHEAD, Session, SessionCache, SessionKey};
 
 /// How long a session lasts: all that role chaining allows, which this is under Lambda.
 const DURATION_S: u16 = 3_600;
+
+/// STS answers in milliseconds; a call that has to wait for it longer is better off with an error.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sessions kept at once; some 4 KB each.
 const CAPACITY: usize = 512;
@@ -60,8 +66,12 @@ impl Sessions {
         region: String,
         time: SharedTimeSource,
     ) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .build();
         Self {
-            sts: Client::new(sdk_config),
+            sts: Client::from_conf(Builder::from(sdk_config).timeout_config(timeouts).build()),
             role_arn: role.arn,
             place: Place { partition: role.partition, region, account_id: role.account_id },
             time,

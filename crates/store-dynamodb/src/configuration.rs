@@ -64,12 +64,17 @@ impl Configuration {
 }
 
 impl EntitlementStore for Configuration {
-    async fn entitlements(&self, context: &TenantContext) -> Result<Option<Entitlements>, StoreError> {
+    async fn entitlements(
+        &self,
+        context: &TenantContext,
+    ) -> Result<Option<Entitlements>, StoreError> {
         let (tenant, lob) = tokio::try_join!(
             self.get::<TenantItem>(key::tenant(&context.tenant_id)),
             self.get::<LobItem>(key::lob(&context.lob_id)),
         )?;
-        let (Some(TenantItem { tenant, limits }), Some(lob)) = (tenant, lob) else { return Ok(None) };
+        let (Some(TenantItem { tenant, limits }), Some(lob)) = (tenant, lob) else {
+            return Ok(None);
+        };
         if tenant.lob_id != lob.lob_id {
             // The tenant moved since its caller was authorised; the next authorisation knows.
             return Ok(None);
@@ -113,8 +118,12 @@ impl CatalogStore for Configuration {
     }
 }
 
-fn add(catalog: &mut Catalog, item: HashMap<String, AttributeValue>) -> Result<(), serde_dynamo::Error> {
-    let sort_key = item.get(key::SK).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+fn add(
+    catalog: &mut Catalog,
+    item: HashMap<String, AttributeValue>,
+) -> Result<(), serde_dynamo::Error> {
+    let sort_key =
+        item.get(key::SK).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
     if sort_key.starts_with(key::MODEL) {
         let model: Model = serde_dynamo::from_item(item)?;
         catalog.models.insert(model.id.clone(), Arc::new(model));

@@ -113,7 +113,8 @@ impl Update {
             update.sets.push("#settled = :zero".to_owned());
         }
 
-        let (limits, tokens, amount) = (&scope.limits, reservation.tokens, reservation.amount_nanousd.0);
+        let (limits, tokens, amount) =
+            (&scope.limits, reservation.tokens, reservation.amount_nanousd.0);
         if roll < Roll::Minute {
             update.room("minute_requests", limits.requests_per_minute, 1);
             update.room("minute_tokens", limits.tokens_per_minute, tokens);

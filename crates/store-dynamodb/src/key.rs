@@ -70,10 +70,13 @@ mod tests {
 
     #[test]
     fn a_scope_is_found_by_its_own_key_only() {
-        for scope_ in [Scope::Tenant("acme".parse().unwrap()), Scope::Lob("retail".parse().unwrap())] {
+        for scope_ in
+            [Scope::Tenant("acme".parse().unwrap()), Scope::Lob("retail".parse().unwrap())]
+        {
             assert_eq!(parse_scope(&scope(&scope_)), Some(scope_));
         }
-        for other in ["CATALOG", "TENANT", "TENANT#", "TENANT#acme#x", "CLIENT#acme", "tenant#acme"] {
+        for other in ["CATALOG", "TENANT", "TENANT#", "TENANT#acme#x", "CLIENT#acme", "tenant#acme"]
+        {
             assert_eq!(parse_scope(other), None, "{other}");
         }
     }

@@ -5,7 +5,8 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 
 use admission::{
-    Denial, LimitedScope, Limits, Meter, MeterStore, Minute, Reservation, Roll, Scope, Standing, StoreError, UsageStore,
+    Denial, LimitedScope, Limits, Meter, MeterStore, Minute, Reservation, Roll, Scope, Standing,
+    StoreError, UsageStore,
 };
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -74,7 +75,9 @@ impl Ledger {
         let refused = match answer {
             Ok(output) => return Ok(Applied::Done(output.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused.item.clone(),
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    refused.item.clone()
+                }
                 _ => return Err(store_error(operation, scope, error)),
             },
         };
@@ -115,7 +118,8 @@ impl MeterStore for Ledger {
     ) -> Result<Result<Standing, Denial>, StoreError> {
         let mut reservation = reservation.clone();
         let last_seen = self.last_seen(&scope.scope);
-        let mut roll = last_seen.map_or(Roll::None, |last| reservation.minute.roll_from(Some(last)));
+        let mut roll =
+            last_seen.map_or(Roll::None, |last| reservation.minute.roll_from(Some(last)));
         if roll == Roll::None {
             reservation.minute = last_seen.unwrap_or(reservation.minute);
         }
@@ -153,8 +157,18 @@ impl MeterStore for Ledger {
         Err(store_error("reserve", &scope.scope, "the meter's windows kept changing"))
     }
 
-    async fn release(&self, _context: &TenantContext, scope: &Scope, call_id: &str) -> Result<(), StoreError> {
-        self.close("release", scope, call_id, None).await.map(|_| ())
+    async fn release(
+        &self,
+        _context: &TenantContext,
+        scope: &Scope,
+        call_id: &str,
+        reservation: &Reservation,
+    ) -> Result<(), StoreError> {
+        // A caller may write meters, not read them: this assumes that it is still the minute of the
+        // reservation, and a failed condition tells if it is not.
+        self.close("release", scope, call_id, reservation.minute, reservation.clone(), None)
+            .await
+            .map(|_| ())
     }
 }
 
@@ -164,7 +178,11 @@ fn fits_alone(limits: &Limits, reservation: &Reservation) -> bool {
 
 fn standing(attributes: &HashMap<String, AttributeValue>) -> Standing {
     let number = |name: &str| {
-        attributes.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok()).unwrap_or(0)
+        attributes
+            .get(name)
+            .and_then(|value| value.as_n().ok())
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
     };
     Standing {
         minute_requests: number("minute_requests"),
@@ -175,7 +193,11 @@ fn standing(attributes: &HashMap<String, AttributeValue>) -> Standing {
 }
 
 impl UsageStore for Ledger {
-    async fn put_record(&self, _context: &TenantContext, record: &UsageRecord) -> Result<bool, StoreError> {
+    async fn put_record(
+        &self,
+        _context: &TenantContext,
+        record: &UsageRecord,
+    ) -> Result<bool, StoreError> {
         self.put(record).await
     }
 }

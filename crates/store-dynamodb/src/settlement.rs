@@ -1,6 +1,8 @@
 //! The `ledger` table as `metering-aggregator` sees it: settle, sweep.
 
-use admission::{Meter, Reservation, Roll, Scope, SettlementStore, StoreError};
+use std::collections::HashMap;
+
+use admission::{Meter, Minute, Reservation, Scope, SettlementStore, StoreError};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use metering::{NanoUsd, RecordId, UsageRecord};
@@ -11,58 +13,78 @@ use crate::expression::Update;
 use crate::key;
 use crate::ledger::{Applied, Ledger, store_error};
 
-/// Reads and writes that closing one reservation may need; only a window that ends meanwhile asks for another.
+/// Writes that closing one reservation may need; only a window that ends meanwhile asks for another.
 const MAX_TRIES: u32 = 5;
 
 /// What closing a reservation needs to see of a meter.
 #[derive(Debug, Deserialize)]
 struct OpenReservation {
-    minute: admission::Minute,
+    minute: Minute,
     #[serde(default)]
-    open: std::collections::HashMap<String, Reservation>,
+    open: HashMap<String, Reservation>,
 }
 
 impl Ledger {
-    /// Takes a reservation off the meter, replaced by `used` (tokens, nano-USD); whether it was open.
+    /// Takes the reservation `open` off a meter that last counted in `minute`, replaced by `used`
+    /// (tokens, nano-USD; `None` if the call was never made); whether it was open.
     pub(crate) async fn close(
+        &self,
+        operation: &'static str,
+        scope: &Scope,
+        call_id: &str,
+        mut minute: Minute,
+        mut open: Reservation,
+        used: Option<(u64, u64)>,
+    ) -> Result<bool, StoreError> {
+        for _ in 0..MAX_TRIES {
+            let since = minute.roll_from(Some(open.minute));
+            let update = Update::settle(call_id, &open, minute, since, used);
+            let mut meter = match self.apply(operation, scope, update).await? {
+                Applied::Done(_) => return Ok(true),
+                Applied::Missing => return Ok(false),
+                Applied::Refused(meter) => meter,
+            };
+            let (Some(still_open), Some(last)) = (meter.open.remove(call_id), meter.minute) else {
+                return Ok(false);
+            };
+            (open, minute) = (still_open, last);
+        }
+        Err(store_error(operation, scope, "the meter's windows kept changing"))
+    }
+
+    /// As [`Self::close`], of a reservation that has to be read first.
+    async fn read_and_close(
         &self,
         operation: &'static str,
         scope: &Scope,
         call_id: &str,
         used: Option<(u64, u64)>,
     ) -> Result<bool, StoreError> {
-        for _ in 0..MAX_TRIES {
-            let item = self
-                .client
-                .get_item()
-                .table_name(&self.table)
-                .set_key(Some(key::meter(scope)))
-                .consistent_read(true)
-                .projection_expression("#minute, #open.#call")
-                .expression_attribute_names("#minute", "minute")
-                .expression_attribute_names("#open", "open")
-                .expression_attribute_names("#call", call_id)
-                .send()
-                .await
-                .map_err(|error| store_error(operation, scope, error))?
-                .item;
-            let Some(item) = item.filter(|item| item.contains_key("open")) else { return Ok(false) };
-            let meter: OpenReservation =
-                serde_dynamo::from_item(item).map_err(|error| store_error(operation, scope, error))?;
-            let Some(open) = meter.open.get(call_id) else { return Ok(false) };
-            let since: Roll = meter.minute.roll_from(Some(open.minute));
-            let update = Update::settle(call_id, open, meter.minute, since, used);
-            if let Applied::Done(_) = self.apply(operation, scope, update).await? {
-                return Ok(true);
-            }
-        }
-        Err(store_error(operation, scope, "the meter's windows kept changing"))
+        let item = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key::meter(scope)))
+            .consistent_read(true)
+            .projection_expression("#minute, #open.#call")
+            .expression_attribute_names("#minute", "minute")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_names("#call", call_id)
+            .send()
+            .await
+            .map_err(|error| store_error(operation, scope, error))?
+            .item;
+        let Some(item) = item.filter(|item| item.contains_key("open")) else { return Ok(false) };
+        let mut meter: OpenReservation =
+            serde_dynamo::from_item(item).map_err(|error| store_error(operation, scope, error))?;
+        let Some(open) = meter.open.remove(call_id) else { return Ok(false) };
+        self.close(operation, scope, call_id, meter.minute, open, used).await
     }
 
     /// Writes `record` unless one of its id exists; whether it was new.
     pub(crate) async fn put(&self, record: &UsageRecord) -> Result<bool, StoreError> {
-        let mut item: std::collections::HashMap<String, AttributeValue> =
-            serde_dynamo::to_item(record).map_err(|error| store_error("put_record", &record.id, error))?;
+        let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(record)
+            .map_err(|error| store_error("put_record", &record.id, error))?;
         item.extend(key::usage_record(&record.tenant_id, &record.id));
         let answer = self
             .client
@@ -74,7 +96,11 @@ impl Ledger {
             .await;
         match answer {
             Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(store_error("put_record", &record.id, error)),
         }
     }
@@ -95,7 +121,8 @@ impl SettlementStore for Ledger {
             .send();
         let items = pages.collect::<Result<Vec<_>, _>>().await;
         let items = items.map_err(|error| store_error("list meters", "the ledger", error))?;
-        let scope = |item: &key::Key| item.get(key::PK)?.as_s().ok().and_then(|pk| key::parse_scope(pk));
+        let scope =
+            |item: &key::Key| item.get(key::PK)?.as_s().ok().and_then(|pk| key::parse_scope(pk));
         Ok(items.iter().filter_map(scope).collect())
     }
 
@@ -116,7 +143,11 @@ impl SettlementStore for Ledger {
             .map_err(|error| store_error("read the meter", scope, error))
     }
 
-    async fn record(&self, tenant_id: &TenantId, id: &RecordId) -> Result<Option<UsageRecord>, StoreError> {
+    async fn record(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<UsageRecord>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -137,11 +168,17 @@ impl SettlementStore for Ledger {
         self.put(record).await
     }
 
-    async fn settle(&self, scope: &Scope, call_id: &str, tokens: u64, amount: NanoUsd) -> Result<bool, StoreError> {
-        self.close("settle", scope, call_id, Some((tokens, amount.0))).await
+    async fn settle(
+        &self,
+        scope: &Scope,
+        call_id: &str,
+        tokens: u64,
+        amount: NanoUsd,
+    ) -> Result<bool, StoreError> {
+        self.read_and_close("settle", scope, call_id, Some((tokens, amount.0))).await
     }
 
     async fn release_orphan(&self, scope: &Scope, call_id: &str) -> Result<bool, StoreError> {
-        self.close("release", scope, call_id, None).await
+        self.read_and_close("release", scope, call_id, None).await
     }
 }

@@ -1,17 +1,53 @@
 //! Registrations, read from an embedded DynamoDB that holds those of two tenants.
 
-mod support;
-
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
+};
 use store_dynamodb::DynamoDirectory;
 use tenancy::{Directory, Role, SigningAlgorithm, Status};
 
 const ACME_IDP: &str = "https://login.acme.example";
 const GLOBEX_IDP: &str = "https://login.globex.example/";
 
+const TABLE: &str = "tenancy";
+
+/// Starts an empty DynamoDB with a `tenancy` table like the template's.
+async fn dynamodb() -> Client {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "test", "test", None, None, "test",
+        )))
+        .endpoint_url(endpoint)
+        .build();
+    let client = store_dynamodb::client(&sdk);
+    let mut table =
+        client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
+    for (name, key_type) in [("PK", KeyType::Hash), ("SK", KeyType::Range)] {
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S);
+        table = table.attribute_definitions(attribute.build().unwrap());
+        table = table.key_schema(
+            KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap(),
+        );
+    }
+    table.send().await.unwrap();
+    client
+}
+
+/// A directory that knows acme and globex.
 async fn directory() -> DynamoDirectory {
-    let client = support::dynamodb().await;
+    let client = dynamodb().await;
     for (tenant, lob, status) in [("acme", "retail", "active"), ("globex", "research", "suspended")]
     {
         let attributes = [
@@ -53,13 +89,12 @@ async fn directory() -> DynamoDirectory {
     )
     .await;
     put(&client, "ISSUER#https://hmac.example", &[("algorithm", "HS256")], Some("weir")).await;
-    DynamoDirectory::new(client, support::TABLE.to_owned())
+    DynamoDirectory::new(client, TABLE.to_owned())
 }
 
 async fn put(client: &Client, pk: &str, attributes: &[(&str, &str)], audience: Option<&str>) {
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let mut put =
-        client.put_item().table_name(support::TABLE).item("PK", text(pk)).item("SK", text("META"));
+    let mut put = client.put_item().table_name(TABLE).item("PK", text(pk)).item("SK", text("META"));
     for (name, value) in attributes {
         put = put.item(*name, text(value));
     }

@@ -2,7 +2,10 @@
 
 mod support;
 
-use admission::{Denial, Limit, Limits, Meter, MeterStore as _, Minute, Scope, SettlementStore as _, UsageStore as _};
+use admission::{
+    Denial, Limit, Limits, Meter, MeterStore as _, Minute, Scope, SettlementStore as _,
+    UsageStore as _,
+};
 use futures::future::join_all;
 use metering::{NanoUsd, Outcome, RecordId, TokenUsage, UsageRecord};
 use support::{NOON, context, dynamodb, ledger, limited, onboard, reservation};
@@ -49,26 +52,41 @@ async fn concurrent_calls_never_pass_a_limit() {
     let want = reservation(&acme, 100, 10, NOON);
     let ids: Vec<String> = (0..40).map(|number| format!("call-{number}")).collect();
     let answers = join_all(
-        ids.iter().enumerate().map(|(number, id)| instances[number % 10].reserve(&acme, &scope, id, &want)),
+        ids.iter()
+            .enumerate()
+            .map(|(number, id)| instances[number % 10].reserve(&acme, &scope, id, &want)),
     )
     .await;
     let admitted = answers.iter().filter(|answer| matches!(answer, Ok(Ok(_)))).count();
     let denied = answers
         .iter()
-        .filter(|answer| matches!(answer, Ok(Err(Denial::Exceeded { limit: Limit::BudgetPerMonth, used: 1_000, .. }))))
+        .filter(|answer| {
+            matches!(
+                answer,
+                Ok(Err(Denial::Exceeded { limit: Limit::BudgetPerMonth, used: 1_000, .. }))
+            )
+        })
         .count();
     assert_eq!((admitted, denied), (10, 30));
     let meter = instances[0].meter(&scope.scope).await.unwrap().unwrap();
-    assert_eq!((meter.committed, meter.reserved(), meter.open.len()), (NanoUsd(1_000), NanoUsd(1_000), 10));
+    assert_eq!(
+        (meter.committed, meter.reserved(), meter.open.len()),
+        (NanoUsd(1_000), NanoUsd(1_000), 10)
+    );
 }
 
 #[tokio::test]
 async fn a_repeated_reservation_counts_once() {
     let (client, acme) = (dynamodb().await, context("acme", "retail"));
     onboard(&client, &acme).await;
-    let (ledger, scope) = (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
+    let (ledger, scope) =
+        (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
     for _ in 0..3 {
-        ledger.reserve(&acme, &scope, "call-1", &reservation(&acme, 100, 10, NOON)).await.unwrap().unwrap();
+        ledger
+            .reserve(&acme, &scope, "call-1", &reservation(&acme, 100, 10, NOON))
+            .await
+            .unwrap()
+            .unwrap();
     }
     let meter = ledger.meter(&scope.scope).await.unwrap().unwrap();
     assert_eq!((meter.minute_requests, meter.committed), (1, NanoUsd(100)));
@@ -78,7 +96,8 @@ async fn a_repeated_reservation_counts_once() {
 async fn a_suspension_and_a_changed_allowlist_hold_on_the_next_call() {
     let (client, acme) = (dynamodb().await, context("acme", "retail"));
     onboard(&client, &acme).await;
-    let (ledger, mut scope) = (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
+    let (ledger, mut scope) =
+        (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
     let want = reservation(&acme, 1, 1, NOON);
     ledger.reserve(&acme, &scope, "call-1", &want).await.unwrap().unwrap();
     scope.entitlement_version = 2;
@@ -89,13 +108,22 @@ async fn a_suspension_and_a_changed_allowlist_hold_on_the_next_call() {
         .key("PK", aws_sdk_dynamodb::types::AttributeValue::S("TENANT#acme".into()))
         .key("SK", aws_sdk_dynamodb::types::AttributeValue::S("METER".into()))
         .expression_attribute_names("#s", "status")
-        .expression_attribute_values(":s", aws_sdk_dynamodb::types::AttributeValue::S("suspended".into()))
+        .expression_attribute_values(
+            ":s",
+            aws_sdk_dynamodb::types::AttributeValue::S("suspended".into()),
+        )
         .send()
         .await
         .unwrap();
-    assert_eq!(ledger.reserve(&acme, &scope, "call-3", &want).await.unwrap(), Err(Denial::Suspended));
+    assert_eq!(
+        ledger.reserve(&acme, &scope, "call-3", &want).await.unwrap(),
+        Err(Denial::Suspended)
+    );
     let unknown = limited(Scope::Tenant("globex".parse().unwrap()), Limits::default());
-    assert_eq!(ledger.reserve(&acme, &unknown, "call-4", &want).await.unwrap(), Err(Denial::Unknown));
+    assert_eq!(
+        ledger.reserve(&acme, &unknown, "call-4", &want).await.unwrap(),
+        Err(Denial::Unknown)
+    );
 }
 
 #[tokio::test]
@@ -107,7 +135,11 @@ async fn a_record_is_written_once_and_read_back_whole() {
     let second = UsageRecord { cost_nanousd: NanoUsd(1), ..first.clone() };
     assert!(!ledger.put_record(&acme, &second).await.unwrap());
     assert_eq!(ledger.record(&acme.tenant_id, &first.id).await.unwrap(), Some(first.clone()));
-    assert_eq!(ledger.record(&"globex".parse().unwrap(), &first.id).await.unwrap(), None, "another tenant's");
+    assert_eq!(
+        ledger.record(&"globex".parse().unwrap(), &first.id).await.unwrap(),
+        None,
+        "another tenant's"
+    );
 }
 
 #[tokio::test]
@@ -121,7 +153,12 @@ async fn the_sweep_finds_every_meter() {
     let names: Vec<String> = scopes.iter().map(ToString::to_string).collect();
     assert_eq!(
         names,
-        ["tenant `acme`", "tenant `globex`", "line of business `markets`", "line of business `retail`"]
+        [
+            "tenant `acme`",
+            "tenant `globex`",
+            "line of business `markets`",
+            "line of business `retail`"
+        ]
     );
 }
 
@@ -158,21 +195,37 @@ async fn the_table_decides_as_the_meter_does() {
             let instance = &instances[usize::try_from(random.below(2)).unwrap()];
             let picked = model.open.keys().nth(usize::try_from(random.below(5)).unwrap()).cloned();
             match (random.below(10), picked) {
-                (0, _) => now = Minute(now.0 + [1, 60, 1_440, 20 * 1_440][usize::try_from(random.below(4)).unwrap()]),
+                (0, _) => {
+                    now = Minute(
+                        now.0
+                            + [1, 60, 1_440, 20 * 1_440][usize::try_from(random.below(4)).unwrap()],
+                    )
+                }
                 (1..=3, Some(id)) => {
                     let (tokens, amount) = (random.below(50), random.below(200));
-                    assert!(instance.settle(&scope.scope, &id, tokens, NanoUsd(amount)).await.unwrap());
-                    assert!(!instance.settle(&scope.scope, &id, tokens, NanoUsd(amount)).await.unwrap(), "once");
+                    assert!(
+                        instance.settle(&scope.scope, &id, tokens, NanoUsd(amount)).await.unwrap()
+                    );
+                    assert!(
+                        !instance.settle(&scope.scope, &id, tokens, NanoUsd(amount)).await.unwrap(),
+                        "once"
+                    );
                     model.settle(&id, tokens, NanoUsd(amount));
                 }
                 (4, Some(id)) => {
-                    instance.release(&acme, &scope.scope, &id).await.unwrap();
+                    let open = model.open[&id].clone();
+                    instance.release(&acme, &scope.scope, &id, &open).await.unwrap();
                     model.release(&id);
                 }
                 _ => {
                     // One in three comes from a clock that is a minute late.
                     let late = i64::from(random.below(3) == 0);
-                    let want = reservation(&acme, 1 + random.below(250), 1 + random.below(60), Minute(now.0 - late));
+                    let want = reservation(
+                        &acme,
+                        1 + random.below(250),
+                        1 + random.below(60),
+                        Minute(now.0 - late),
+                    );
                     let id = format!("call-{number}");
                     let answer = instance.reserve(&acme, &scope, &id, &want).await.unwrap();
                     let expected = model.decide(&limits, 1, &want).map(|roll| {
@@ -182,7 +235,11 @@ async fn the_table_decides_as_the_meter_does() {
                     assert_eq!(answer, expected, "seed {seed}, step {number}");
                 }
             }
-            assert_eq!(instance.meter(&scope.scope).await.unwrap(), Some(model.clone()), "seed {seed}, step {number}");
+            assert_eq!(
+                instance.meter(&scope.scope).await.unwrap(),
+                Some(model.clone()),
+                "seed {seed}, step {number}"
+            );
         }
     }
 }
