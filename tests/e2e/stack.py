@@ -141,13 +141,13 @@ class Caller:
         """The official SDK; nothing is changed but ``base_url`` and the token. Retries would hide what is tested."""
         return OpenAI(base_url=self.stack.base_url, api_key=self.token, max_retries=0, timeout=TIMEOUT_S)
 
-    def async_openai(self, connections: int) -> AsyncOpenAI:
-        """The same for many calls at once."""
+    def async_openai(self, connections: int, retries: int) -> AsyncOpenAI:
+        """The same for many calls at once, with the SDK's own retries of what it thinks worth one."""
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=0)
         return AsyncOpenAI(
             base_url=self.stack.base_url,
             api_key=self.token,
-            max_retries=0,
+            max_retries=retries,
             timeout=TIMEOUT_S,
             http_client=httpx2.AsyncClient(limits=limits, timeout=TIMEOUT_S, trust_env=False),
         )

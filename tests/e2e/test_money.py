@@ -33,8 +33,13 @@ ROUNDS = int(os.environ.get("WEIR_E2E_ROUNDS") or 4)
 CALLS = 200
 ALLOWED = 50
 KILLS = 12
+#: The SDK tries again when a busy machine cannot reach the ledger in time (503) or a function was killed, and not when
+#: a budget is spent.
+RETRIES = 8
 MODEL = "nova-pro"
 OUTPUT_TOKENS = 20
+#: Seconds between two looks at the meters; without a pause, looking would take the local DynamoDB for itself.
+SAMPLE_EVERY_S = 0.02
 #: A streamed request has `"stream":true` in it: so many bytes more, which bound so many tokens.
 STREAM_BYTES = len("stream") + len("true")
 
@@ -96,7 +101,7 @@ def size(stack: Stack, ledger: Ledger, price: dict[str, int]) -> tuple[int, int]
 
 @dataclass
 class Sampler:
-    """Reads meters as fast as it can, and checks every single read."""
+    """Reads meters all the time, and checks every single read."""
 
     ledger: Ledger
     scopes: list[str]
@@ -125,7 +130,7 @@ class Sampler:
         stop = threading.Event()
 
         def run() -> None:
-            while not stop.is_set():
+            while not stop.wait(SAMPLE_EVERY_S):
                 self.read()
 
         thread = threading.Thread(target=run)
@@ -174,7 +179,7 @@ def attack(
         return killed
 
     async def run() -> int:
-        clients = [caller.async_openai(connections=CALLS) for caller in callers]
+        clients = [caller.async_openai(CALLS, RETRIES) for caller in callers]
         killer = asyncio.create_task(kill())
         calls = (answers.ask(clients[index % len(clients)], request) for index, request in enumerate(requests))
         await asyncio.gather(*calls)

@@ -94,6 +94,12 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", None, message)
     }
 
+    /// Bytes that are not text.
+    pub fn not_utf8() -> Self {
+        let message = "The request body is not valid UTF-8. Encode it as UTF-8 JSON.";
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_utf8", None, message)
+    }
+
     /// A fault of the gateway's own, logged here and nowhere else, with its whole chain of causes.
     pub fn internal(error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %chain(error), "the gateway failed to serve a call");

@@ -269,3 +269,20 @@ async fn a_role_that_is_none_is_refused_at_the_start() {
     let settings = Settings { role_arn: "tenant-access".to_owned(), endpoint_url: None };
     assert!(Bedrock::new(&sdk_config(&sts(&clock), &clock), settings).await.is_err());
 }
+
+#[tokio::test]
+async fn zz_timing() {
+    let service = FakeService::answering(200, &[], ANSWER);
+    let bedrock = bedrock(&service).await;
+    let acme = acme();
+    let (_, session) = bedrock.sessions.get(&acme.call(0)).await.unwrap();
+    let t = std::time::Instant::now();
+    for _ in 0..100 { drop(bedrock.client(session.clone())); }
+    eprintln!("client {:?}", t.elapsed() / 100);
+    let t = std::time::Instant::now();
+    for _ in 0..100 { bedrock.sessions.get(&acme.call(0)).await.unwrap(); }
+    eprintln!("session {:?}", t.elapsed() / 100);
+    let t = std::time::Instant::now();
+    for _ in 0..100 { bedrock.respond(&acme.call(0), ModelRequest::default()).await.unwrap(); }
+    eprintln!("respond {:?}", t.elapsed() / 100);
+}

@@ -27,7 +27,7 @@ use crate::Result;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The function's time limit, in milliseconds from now.
-const TIME_LIMIT_MS: u128 = 900_000;
+const TIME_LIMIT_MS: u64 = 900_000;
 
 /// A server that one process of a function takes its invocations from.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::aws::{REGION, TENANT, USER_POOL, USER_POOL_CLIENT};
 const KEY_ID: &str = "bench";
 
 /// How long a token is good, in seconds.
-const VALID_S: u128 = 3_600;
+const VALID_S: u64 = 3_600;
 
 /// An RSA key made for this run.
 pub(crate) struct SigningKey {
@@ -40,7 +40,7 @@ impl SigningKey {
     }
 
     /// An access token of a developer, as Cognito makes them.
-    pub(crate) fn access_token(&self, now_ms: u128) -> Result<String> {
+    pub(crate) fn access_token(&self, now_ms: u64) -> Result<String> {
         let now_s = now_ms / 1_000;
         let claims = json!({
             "sub": "0c5f1a52-bench", "cognito:groups": [format!("{TENANT}:developer")],
