@@ -72,14 +72,20 @@ static HARNESS: LazyLock<Harness> = LazyLock::new(|| {
     let sdk_config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client_fn(move |_: &HttpConnectorSettings, _: &RuntimeComponents| sts.clone()))
+        .http_client(http_client_fn(move |_: &HttpConnectorSettings, _: &RuntimeComponents| {
+            sts.clone()
+        }))
         .region(Region::new("us-east-1"))
         .build();
-    let settings = Settings { role_arn: "arn:aws:iam::111122223333:role/tenant-access".into(), endpoint_url: None };
+    let settings = Settings {
+        role_arn: "arn:aws:iam::111122223333:role/tenant-access".into(),
+        endpoint_url: None,
+    };
     let service = Service::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let connector = SharedHttpConnector::new(service.clone());
-    let bedrock = runtime.block_on(Bedrock::with_connector(&sdk_config, settings, connector)).unwrap();
+    let bedrock =
+        runtime.block_on(Bedrock::with_connector(&sdk_config, settings, connector)).unwrap();
     let principal = Principal {
         id: PrincipalId::try_from("someone".to_owned()).unwrap(),
         kind: PrincipalKind::User,
@@ -102,10 +108,14 @@ static HARNESS: LazyLock<Harness> = LazyLock::new(|| {
 fn write_frame(body: &mut Vec<u8>, kind: u8, payload: &str) {
     let (name, value) = HEADERS[usize::from(kind) % HEADERS.len()];
     let message_type = if name == ":event-type" { "event" } else { "exception" };
-    let headers = [(":message-type", message_type), (name, value), (":content-type", "application/json")];
-    let message = headers.into_iter().fold(Message::new(payload.as_bytes().to_vec()), |message, (name, value)| {
-        message.add_header(Header::new(name, HeaderValue::String(value.to_owned().into())))
-    });
+    let headers =
+        [(":message-type", message_type), (name, value), (":content-type", "application/json")];
+    let message = headers.into_iter().fold(
+        Message::new(payload.as_bytes().to_vec()),
+        |message, (name, value)| {
+            message.add_header(Header::new(name, HeaderValue::String(value.to_owned().into())))
+        },
+    );
     aws_smithy_eventstream::frame::write_message_to(&message, body).unwrap();
 }
 
@@ -131,6 +141,8 @@ fuzz_target!(|input: (Vec<(u8, &str)>, &[u8])| {
         Ok::<_, inference::ProviderError>(events.collect::<Vec<_>>().await)
     });
     let events = outcome.unwrap_or_else(|error| vec![Err(error)]);
-    assert!(events.iter().filter(|event| event.is_ok()).count() <= frames.len() + garbage.len() / 16);
+    assert!(
+        events.iter().filter(|event| event.is_ok()).count() <= frames.len() + garbage.len() / 16
+    );
     assert!(events.iter().rev().skip(1).all(Result::is_ok));
 });

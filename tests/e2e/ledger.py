@@ -86,6 +86,11 @@ class Ledger:
             until(lambda scope=scope: call_id not in self.meter(scope).open, f"{call_id} to be settled in {scope}")
         return record
 
+    def still_open(self, scope: str, done: set[str]) -> set[str]:
+        """Calls that a scope holds a reservation for, once none of the ``done`` ones is among them."""
+        until(lambda: not done & set(self.meter(scope).open), f"the done calls to be settled in {scope}", 120)
+        return set(self.meter(scope).open)
+
     def settled_meter(self, scope: str) -> Meter:
         """The meter of a scope, once nothing is open in it."""
         until(lambda: not self.meter(scope).open, f"everything to be settled in {scope}", 120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -141,15 +142,19 @@ class Caller:
         """The official SDK; nothing is changed but ``base_url`` and the token. Retries would hide what is tested."""
         return OpenAI(base_url=self.stack.base_url, api_key=self.token, max_retries=0, timeout=TIMEOUT_S)
 
-    def async_openai(self, connections: int, retries: int) -> AsyncOpenAI:
-        """The same for many calls at once, with the SDK's own retries of what it thinks worth one."""
+    def async_openai(
+        self, connections: int, retries: int, on_answer: Callable[[httpx2.Response], Awaitable[None]]
+    ) -> AsyncOpenAI:
+        """The same for many calls at once, with the SDK's own retries; ``on_answer`` sees every single answer."""
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=0)
         return AsyncOpenAI(
             base_url=self.stack.base_url,
             api_key=self.token,
             max_retries=retries,
             timeout=TIMEOUT_S,
-            http_client=httpx2.AsyncClient(limits=limits, timeout=TIMEOUT_S, trust_env=False),
+            http_client=httpx2.AsyncClient(
+                limits=limits, timeout=TIMEOUT_S, trust_env=False, event_hooks={"response": [on_answer]}
+            ),
         )
 
     def send(self, method: str, path: str, **request: Any) -> httpx2.Response:

@@ -146,9 +146,14 @@ class Sampler:
 class Answers:
     """What became of the calls."""
 
-    succeeded: list[str] = field(default_factory=list)
+    succeeded: set[str] = field(default_factory=set)
     denied: list[openai.RateLimitError] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    unavailable: int = 0
+
+    async def look(self, answer: httpx2.Response) -> None:
+        """Counts the answers after which the SDK tries again because the ledger did not answer in time."""
+        self.unavailable += answer.status_code == 503
 
     async def ask(self, client: openai.AsyncOpenAI, request: Request) -> None:
         """Makes one call and notes what came of it."""
@@ -157,7 +162,7 @@ class Answers:
             if request.is_streamed:
                 chunks = [chunk async for chunk in raw.parse()]
                 assert chunks[-1].choices[0].finish_reason, "a stream ended without an end"
-            self.succeeded.append(raw.headers["x-request-id"])
+            self.succeeded.add(raw.headers["x-request-id"])
         except openai.RateLimitError as error:
             self.denied.append(error)
         except (openai.APIError, httpx2.HTTPError) as error:
@@ -179,7 +184,7 @@ def attack(
         return killed
 
     async def run() -> int:
-        clients = [caller.async_openai(CALLS, RETRIES) for caller in callers]
+        clients = [caller.async_openai(CALLS, RETRIES, answers.look) for caller in callers]
         killer = asyncio.create_task(kill())
         calls = (answers.ask(clients[index % len(clients)], request) for index, request in enumerate(requests))
         await asyncio.gather(*calls)
@@ -233,23 +238,28 @@ def test_two_hundred_calls_against_money_for_fifty(
     assert len(answers.succeeded) + len(answers.denied) + len(answers.broken) == CALLS
     for error in answers.denied:
         check_denial(error, limited)
-    assert ledger.meter(limited).committed == budget, "what may be spent is spent, or held for a call that was killed"
-    if not is_killing:
+    held = {scope: ledger.still_open(scope, answers.succeeded) for scope in scopes}
+    assert ledger.meter(limited).committed == budget, "what may be spent is spent, or held for a call that broke off"
+    # A busy machine may break calls off as well: a write that timed out may have happened, its release may be lost.
+    is_undisturbed = not is_killing and not answers.unavailable
+    if is_undisturbed:
         assert (len(answers.succeeded), answers.broken) == (ALLOWED, [])
-    assert len(answers.succeeded) <= ALLOWED
+        assert not any(held.values()), "the stream has settled everything"
+    assert len(answers.succeeded) + len(held[limited]) <= ALLOWED
 
     swept = collections.Counter[str]()
-    if is_killing:
+    if not is_undisturbed:
         swept.update(functions.sweep())
     meters = {scope: ledger.settled_meter(scope) for scope in scopes}
     calls = {caller.tenant_id: simulator.calls(before, caller.tenant_id) for caller in callers}
     records = {caller.tenant_id: ledger.records(caller.tenant_id) for caller in callers}
     abandoned = check_books(limited, budget, meters, calls, records)
-    if not is_killing:
+    if is_undisturbed:
         assert abandoned == 0
         assert sum(len(made) for made in calls.values()) == ALLOWED
-        ids = {record["call_id"] for kept in records.values() for record in kept}
-        assert ids == set(answers.succeeded)
+        assert {record["call_id"] for kept in records.values() for record in kept} == answers.succeeded
+    if not is_killing:
+        assert {call["call_id"] for made in calls.values() for call in made} == answers.succeeded
 
     # The neighbour has noticed nothing, and was charged for nothing.
     assert ledger.records(neighbour.tenant_id) == []
@@ -257,10 +267,11 @@ def test_two_hundred_calls_against_money_for_fifty(
     with capsys.disabled():
         print(
             f"\nround {round_}: {'LOB' if is_of_lob else 'tenant'} budget, {killed} kills, {took:.1f} s: "
-            f"{len(answers.succeeded)} succeeded, {len(answers.denied)} denied, {len(answers.broken)} broken; "
+            f"{len(answers.succeeded)} succeeded, {len(answers.denied)} denied, {len(answers.broken)} broken, "
+            f"{answers.unavailable} times 503; "
             f"{sampler.reads} reads, at most {sampler.most / budget:.0%} of the budget; "
             f"{sum(map(len, calls.values()))} provider calls, {sum(map(len, records.values()))} records, "
-            f"{abandoned} of them abandoned; sweep {dict(swept)}"
+            f"{abandoned} of them abandoned; {len(set().union(*held.values()))} calls held for the sweep: {dict(swept)}"
         )
 
 

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::testing::{
-    Clock, FakeService, ROLE_ARN, acme, bedrock, bedrock_with, model, sdk_config, sts,
+    Clock, FakeService, ROLE_ARN, acme, bedrock, bedrock_with, sdk_config, sts,
 };
 
 const ANSWER: &str = r#"{"output":{"message":{"role":"assistant","content":[
@@ -207,17 +207,6 @@ async fn a_session_that_is_not_taken_is_not_used_again() {
     assert_eq!(sts.sent().len(), 2);
 }
 
-#[tokio::test]
-async fn a_model_that_is_not_allowed_is_refused_before_bedrock_is_asked() {
-    let service = FakeService::answering(200, &[], ANSWER);
-    let (acme, other) = (acme(), model("anthropic.claude-opus-5"));
-    let outcome =
-        bedrock(&service).await.respond(&acme.call_of(&other), ModelRequest::default()).await;
-    let error = outcome.unwrap_err();
-    assert_eq!((error.kind, error.may_have_run), (ProviderErrorKind::AccessDenied, false));
-    assert!(service.sent().is_empty());
-}
-
 /// The errors of a call of each kind to a server on this machine.
 async fn errors_at(endpoint_url: String) -> Vec<ProviderError> {
     let clock = Clock::new();
@@ -268,21 +257,4 @@ async fn a_role_that_is_none_is_refused_at_the_start() {
     let clock = Clock::new();
     let settings = Settings { role_arn: "tenant-access".to_owned(), endpoint_url: None };
     assert!(Bedrock::new(&sdk_config(&sts(&clock), &clock), settings).await.is_err());
-}
-
-#[tokio::test]
-async fn zz_timing() {
-    let service = FakeService::answering(200, &[], ANSWER);
-    let bedrock = bedrock(&service).await;
-    let acme = acme();
-    let (_, session) = bedrock.sessions.get(&acme.call(0)).await.unwrap();
-    let t = std::time::Instant::now();
-    for _ in 0..100 { drop(bedrock.client(session.clone())); }
-    eprintln!("client {:?}", t.elapsed() / 100);
-    let t = std::time::Instant::now();
-    for _ in 0..100 { bedrock.sessions.get(&acme.call(0)).await.unwrap(); }
-    eprintln!("session {:?}", t.elapsed() / 100);
-    let t = std::time::Instant::now();
-    for _ in 0..100 { bedrock.respond(&acme.call(0), ModelRequest::default()).await.unwrap(); }
-    eprintln!("respond {:?}", t.elapsed() / 100);
 }

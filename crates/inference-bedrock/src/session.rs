@@ -82,15 +82,15 @@ impl Sessions {
     /// The session under which to make `call`, and what to [forget](Self::forget) if Bedrock does
     /// not take it.
     ///
-    /// It reaches the tenant's whole allowlist. If that is too long for a session policy, it
-    /// reaches the called model alone: then each model has a session of its own.
+    /// It reaches the tenant's whole allowlist, and it is IAM that refuses any other model under it.
+    /// If the allowlist is too long for a session policy, the session reaches the called model alone:
+    /// then each model has a session of its own, and only allowed ones get one.
     pub(crate) async fn get(
         &self,
         call: &ProviderCall<'_>,
     ) -> Result<(SessionKey, Session), SessionError> {
         let called = call.model.provider_model_id.as_str();
-        let is_allowed = call.allowed_models.iter().any(|model| model.provider_model_id == called);
-        if !is_allowed || !is_plain_id(called) {
+        if call.allowed_models.is_empty() || !is_plain_id(called) {
             return Err(SessionError::ModelNotAllowed);
         }
 
@@ -103,6 +103,9 @@ impl Sessions {
                 Err(SessionError::PolicyTooLarge) => {}
                 outcome => return outcome,
             }
+        }
+        if !call.allowed_models.iter().any(|model| model.provider_model_id == called) {
+            return Err(SessionError::ModelNotAllowed);
         }
         self.load(single).await
     }

@@ -112,16 +112,18 @@ async fn an_allowlist_that_sts_finds_too_large_gives_each_model_a_session() {
 }
 
 #[tokio::test]
-async fn sts_is_not_asked_for_a_model_that_is_not_allowed() {
+async fn no_session_is_made_for_a_model_that_is_not_allowed() {
     let clock = Clock::new();
     let sts = sts(&clock);
     let sessions = sessions(&sts, &clock);
     let other = model("anthropic.claude-opus-5");
-    for caller in [acme(), many_models(), Caller::new("acme", &[])] {
+    for caller in [many_models(), Caller::new("acme", &[])] {
         let outcome = sessions.get(&caller.call_of(&other)).await;
         assert_eq!(outcome.unwrap_err(), SessionError::ModelNotAllowed);
     }
     assert!(sts.sent().is_empty());
+    let (key, _) = sessions.get(&acme().call_of(&other)).await.unwrap();
+    assert!(!key.policy.contains("opus"), "the allowlist's session leaves the refusal to IAM");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Registrations, read from an embedded DynamoDB that holds those of two tenants.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be set up ends the test")]
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;

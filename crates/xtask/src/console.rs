@@ -23,7 +23,8 @@ impl Step {
     pub(crate) fn start(title: impl Into<String>) -> Self {
         let now = Instant::now();
         let is_terminal = io::stderr().is_terminal();
-        let step = Self { title: title.into(), started: now, mentioned: now, is_terminal, is_done: false };
+        let step =
+            Self { title: title.into(), started: now, mentioned: now, is_terminal, is_done: false };
         step.show(&if is_terminal { step.title.clone() } else { format!("... {}\n", step.title) });
         step
     }
@@ -31,7 +32,8 @@ impl Step {
     /// Shows that it goes on, and what it says.
     pub(crate) fn progress(&mut self, line: &str) {
         let elapsed = seconds(self.started.elapsed());
-        let line: String = line.trim().chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
+        let line: String =
+            line.trim().chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
         if self.is_terminal {
             self.show(&format!("{}  {elapsed}  {line}", self.title));
         } else if self.mentioned.elapsed() >= MENTION_EVERY {

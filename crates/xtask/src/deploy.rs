@@ -41,7 +41,8 @@ pub(crate) fn build(layout: &Layout) -> Result<Built> {
     step.done("");
 
     // cargo puts them beside this program, which it has built in the same way.
-    let this = std::env::current_exe().map_err(|error| Failure::new(format!("could not find this program: {error}")))?;
+    let this = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("could not find this program: {error}")))?;
     let programs = this.parent().unwrap_or(Path::new("."));
     let mut deployed: Vec<PathBuf> = functions.iter().map(|name| programs.join(name)).collect();
     deployed.extend(["template.yaml", "infra/openapi.yaml"].map(|file| layout.root().join(file)));
@@ -53,7 +54,14 @@ pub(crate) fn build(layout: &Layout) -> Result<Built> {
 
 /// Runs `sam build` and `sam deploy` with the template as it is.
 pub(crate) fn deploy(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> {
-    let parameters = ["Stage=dev", "Target=local", architecture(), "LogRetentionDays=1"];
+    // Heartbeats come often, so that a person and the tests see them.
+    let parameters = [
+        "Stage=dev",
+        "Target=local",
+        architecture(),
+        "LogRetentionDays=1",
+        "HeartbeatIntervalMs=1000",
+    ];
 
     let mut step = Step::start("sam build");
     let mut build = sam(layout, ports, tools);
@@ -66,10 +74,23 @@ pub(crate) fn deploy(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> 
 
     let mut step = Step::start(format!("sam deploy {STACK_NAME}"));
     let mut deploy = sam(layout, ports, tools);
-    deploy.args(["deploy", "--stack-name", STACK_NAME, "--region", REGION, "--resolve-s3", "--template-file"]);
+    deploy.args([
+        "deploy",
+        "--stack-name",
+        STACK_NAME,
+        "--region",
+        REGION,
+        "--resolve-s3",
+        "--template-file",
+    ]);
     deploy.arg(layout.build_dir().join("template.yaml"));
     deploy.args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]);
-    deploy.args(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--parameter-overrides"]);
+    deploy.args([
+        "--capabilities",
+        "CAPABILITY_IAM",
+        "CAPABILITY_AUTO_EXPAND",
+        "--parameter-overrides",
+    ]);
     deploy.args(parameters);
     // In seconds; the default of five is made for AWS.
     deploy.env("SAM_CLI_POLL_DELAY", "0.5");
@@ -84,7 +105,8 @@ pub(crate) fn seed(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> {
     let mut seed = Command::new(tools.program("python"));
     use_local_aws(&mut seed, ports);
     seed.current_dir(layout.root()).args(["infra/seed/seed.py", "--stack-name", STACK_NAME]);
-    seed.args(["--endpoint-url", &ports.aws_url(), "--region", REGION, "--out"]).arg(layout.seed_file());
+    seed.args(["--endpoint-url", &ports.aws_url(), "--region", REGION, "--out"])
+        .arg(layout.seed_file());
     tool::run(layout, &mut step, "seed", &mut seed)?;
     step.done("");
     Ok(())
@@ -100,6 +122,8 @@ pub(crate) fn sam(layout: &Layout, ports: Ports, tools: &Venv) -> Command {
         .current_dir(layout.root())
         .env("PATH", std::env::join_paths(path).unwrap_or_default())
         .env("SAM_CLI_TELEMETRY", "0")
+        // The builder looks for programs in the workspace's own target folder, wherever cargo puts them.
+        .env_remove("CARGO_TARGET_DIR")
         .env("__SAM_CLI_APP_DIR", layout.local().join("sam-cli"))
         .env("PYTHONUNBUFFERED", "1");
     command

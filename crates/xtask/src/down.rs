@@ -10,13 +10,11 @@ use crate::{console, process};
 pub(crate) fn run(layout: &Layout) -> Result<()> {
     layout.create()?;
     let _lock = Lock::take(layout)?;
-    match Run::load(layout)? {
-        Some(run) => services::stop(layout, &run),
-        None => {
-            if process::end_strays(layout.stack()) == 0 {
-                console::say("No local stack is running.");
-            }
-            Ok(())
-        }
+    if let Some(run) = Run::load(layout)? {
+        return services::stop(layout, &run);
     }
+    if process::end_strays(layout.stack()) == 0 {
+        console::say("No local stack is running.");
+    }
+    Ok(())
 }

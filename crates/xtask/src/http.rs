@@ -21,7 +21,12 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
 }
 
 /// Posts `body` to `path`.
-pub(crate) fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+pub(crate) fn post(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
     send(address, "POST", path, headers, body)
 }
 
@@ -51,7 +56,8 @@ fn send(
     stream.write_all(&bytes)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+    parse(&answer)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
 fn parse(answer: &[u8]) -> Option<Answer> {
@@ -59,7 +65,9 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(answer.get(..end)?).ok()?.to_ascii_lowercase();
     let body = answer.get(end + 4..)?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
-    let is_chunked = head.lines().any(|line| line.starts_with("transfer-encoding:") && line.ends_with("chunked"));
+    let is_chunked = head
+        .lines()
+        .any(|line| line.starts_with("transfer-encoding:") && line.ends_with("chunked"));
     let body = if is_chunked { join_chunks(body)? } else { body.to_vec() };
     Some(Answer { status, body })
 }
@@ -85,7 +93,8 @@ mod tests {
 
     #[track_caller]
     fn check(answer: &str, expected: Option<(u16, &str)>) {
-        let expected = expected.map(|(status, body)| Answer { status, body: body.as_bytes().to_vec() });
+        let expected =
+            expected.map(|(status, body)| Answer { status, body: body.as_bytes().to_vec() });
         assert_eq!(parse(answer.as_bytes()), expected, "{answer:?}");
     }
 
@@ -93,7 +102,10 @@ mod tests {
     fn bodies_are_read_whole_or_in_chunks() {
         check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", Some((200, "{}")));
         check("HTTP/1.1 401 \r\n\r\n", Some((401, "")));
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n", Some((200, "abcde")));
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n",
+            Some((200, "abcde")),
+        );
     }
 
     #[test]

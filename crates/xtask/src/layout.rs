@@ -69,7 +69,7 @@ impl Layout {
 
     /// Where `sam build` puts its artifacts; apart from `.aws-sam`, so that nobody deploys a debug build to AWS.
     pub(crate) fn build_dir(&self) -> PathBuf {
-        self.stack.join("sam-build")
+        self.stack.join("sam/build")
     }
 
     /// The log of a process or step.

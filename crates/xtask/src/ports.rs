@@ -23,10 +23,13 @@ impl Ports {
         if aws.is_none() && models.is_none() {
             return Ok(None);
         }
-        let ports = Self { aws: aws.unwrap_or(DEFAULT.aws), models: models.unwrap_or(DEFAULT.models) };
+        let ports =
+            Self { aws: aws.unwrap_or(DEFAULT.aws), models: models.unwrap_or(DEFAULT.models) };
         if ports.aws == ports.models {
             let port = ports.aws;
-            return Err(Failure::new(format!("--port and --model-port are both {port}; they must differ")));
+            return Err(Failure::new(format!(
+                "--port and --model-port are both {port}; they must differ"
+            )));
         }
         Ok(Some(ports))
     }
@@ -36,7 +39,9 @@ impl Ports {
         let failed = |error| Failure::new(format!("found no free port on 127.0.0.1: {error}"));
         // Both are held until both are known, so that they differ.
         let (first, second) = (bind(0).map_err(failed)?, bind(0).map_err(failed)?);
-        let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port()).map_err(failed);
+        let port = |listener: &TcpListener| {
+            listener.local_addr().map(|address| address.port()).map_err(failed)
+        };
         Ok(Self { aws: port(&first)?, models: port(&second)? })
     }
 
@@ -96,7 +101,10 @@ mod tests {
         let port = taken.local_addr().unwrap().port();
         let free = Ports::free().unwrap();
         let message = Ports { models: port, ..free }.check_free().unwrap_err().to_string();
-        assert!(message.contains(&port.to_string()) && message.contains("--model-port"), "{message}");
+        assert!(
+            message.contains(&port.to_string()) && message.contains("--model-port"),
+            "{message}"
+        );
         let message = Ports { aws: port, ..free }.check_free().unwrap_err().to_string();
         assert!(message.contains("--port or WEIR_PORT"), "{message}");
     }

@@ -40,7 +40,8 @@ impl Leader {
             let program = command.get_program().to_string_lossy();
             Failure::new(format!("could not start {program}: {error}"))
         })?;
-        let pid = i32::try_from(child.id()).map_err(|_| Failure::new("a process id is out of range"))?;
+        let pid =
+            i32::try_from(child.id()).map_err(|_| Failure::new("a process id is out of range"))?;
         Ok((Self { pid, started: status(pid).map(|status| status.started) }, child))
     }
 
@@ -48,7 +49,9 @@ impl Leader {
     pub(crate) fn is_alive(&self) -> bool {
         reap(self.pid);
         match status(self.pid) {
-            Some(status) => !status.is_zombie && self.started.is_none_or(|started| started == status.started),
+            Some(status) => {
+                !status.is_zombie && self.started.is_none_or(|started| started == status.started)
+            }
             None if has_proc() => false,
             None => kill(Pid::from_raw(self.pid), None).is_ok(),
         }
@@ -75,7 +78,8 @@ impl Leader {
 
     /// Whether the group may be signalled although its leader is gone: not if the id now leads another one.
     fn is_own_group(&self) -> bool {
-        status(self.pid).is_none_or(|status| self.started.is_none_or(|started| started == status.started))
+        status(self.pid)
+            .is_none_or(|status| self.started.is_none_or(|started| started == status.started))
     }
 }
 
@@ -86,7 +90,9 @@ pub(crate) fn end_strays(stack: &Path) -> usize {
     for pid in &strays {
         let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
     }
-    wait_until(PATIENCE, || strays.iter().all(|pid| status(*pid).is_none_or(|status| status.is_zombie)));
+    wait_until(PATIENCE, || {
+        strays.iter().all(|pid| status(*pid).is_none_or(|status| status.is_zombie))
+    });
     strays.len()
 }
 
@@ -96,8 +102,9 @@ fn strays(stack: &Path) -> Vec<i32> {
     pids()
         .filter(|pid| *pid != own)
         .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|variable| variable == marker))
+            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+                environment.split(|byte| *byte == 0).any(|variable| variable == marker)
+            })
         })
         .collect()
 }
@@ -171,7 +178,10 @@ mod tests {
     #[test]
     fn a_program_may_be_named_like_other_fields() {
         let line = "42 (a) Z 1 (b) S 1 40 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
-        assert_eq!(parse_status(line), Some(Status { group: 40, is_zombie: false, started: 98_765 }));
+        assert_eq!(
+            parse_status(line),
+            Some(Status { group: 40, is_zombie: false, started: 98_765 })
+        );
     }
 
     #[test]

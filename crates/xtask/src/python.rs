@@ -56,10 +56,13 @@ impl Venv {
     pub(crate) fn ensure(layout: &Layout, purpose: Purpose) -> Result<Self> {
         let venv = Self { folder: layout.local().join(purpose.folder()) };
         let requirements = layout.root().join(purpose.requirements());
-        let wanted = fs::read_to_string(&requirements).map_err(Failure::at("read", &requirements))?;
+        let wanted =
+            fs::read_to_string(&requirements).map_err(Failure::at("read", &requirements))?;
         let stamp = venv.folder.join("weir-requirements");
         let fingerprint = fingerprint(&wanted, &venv.folder);
-        if fs::read_to_string(&stamp).is_ok_and(|found| found == fingerprint) && venv.program("python").exists() {
+        if fs::read_to_string(&stamp).is_ok_and(|found| found == fingerprint)
+            && venv.program("python").exists()
+        {
             return Ok(venv);
         }
         let python = find()?;
@@ -69,7 +72,14 @@ impl Venv {
         create.args(["-m", "venv", "--clear"]).arg(&venv.folder);
         tool::run(layout, &mut step, &name, &mut create)?;
         let mut install = Command::new(venv.program("python"));
-        install.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"]);
+        install.args([
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--requirement",
+        ]);
         tool::run(layout, &mut step, &name, install.arg(&requirements))?;
         fs::write(&stamp, fingerprint).map_err(Failure::at("write", &stamp))?;
         step.done("");
@@ -90,7 +100,10 @@ impl Venv {
 /// Changes with the requirements, and with the place: a virtual environment cannot be moved.
 fn fingerprint(requirements: &str, folder: &Path) -> String {
     let mut hasher = DefaultHasher::new();
-    let lines = requirements.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = requirements
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.collect::<Vec<_>>().hash(&mut hasher);
     folder.hash(&mut hasher);
     format!("{:016x}\n", hasher.finish())
@@ -105,7 +118,9 @@ fn find() -> Result<PathBuf> {
             Some((version, has_venv)) if version >= OLDEST && !has_venv => {
                 rejected.push(format!("{} lacks the venv module", program.display()));
             }
-            Some(((major, minor), _)) => rejected.push(format!("{} is {major}.{minor}", program.display())),
+            Some(((major, minor), _)) => {
+                rejected.push(format!("{} is {major}.{minor}", program.display()));
+            }
             None => {}
         }
     }
@@ -141,7 +156,10 @@ mod tests {
         let before = fingerprint("# why\nministack==1.5.33\n");
         assert_eq!(before, fingerprint("# another reason\n\n  ministack==1.5.33"));
         assert_ne!(before, fingerprint("ministack==1.5.34\n"));
-        assert_ne!(before, super::fingerprint("ministack==1.5.33\n", Path::new("/moved/.local/venv")));
+        assert_ne!(
+            before,
+            super::fingerprint("ministack==1.5.33\n", Path::new("/moved/.local/venv"))
+        );
     }
 
     #[test]

@@ -21,14 +21,14 @@ use crate::{http, interrupt, tool};
 /// Where everything is deployed to.
 pub(crate) const REGION: &str = "us-east-1";
 
-/// Name of the local CloudFormation stack.
+/// Name of the local deployed stack.
 pub(crate) const STACK_NAME: &str = "weir-local";
 
 const HEALTH_OF_AWS: &str = "/_ministack/health";
 const HEALTH_OF_MODELS: &str = "/_sim/health";
 
 /// How long a service may take to answer its first health check.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// A running stack, as it is remembered between commands in `run.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +57,9 @@ impl Run {
     pub(crate) fn load(layout: &Layout) -> Result<Option<Self>> {
         let path = layout.run_file();
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|error| Failure::new(format!("{} is damaged: {error}", layout.shown(&path)))),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+                Failure::new(format!("{} is damaged: {error}", layout.shown(&path)))
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::at("read", &path)(error)),
         }
@@ -93,7 +93,8 @@ pub(crate) fn write_private(path: &Path, content: &impl Serialize) -> Result<()>
         .mode(0o600)
         .open(&draft)
         .map_err(Failure::at("write", &draft))?;
-    serde_json::to_writer_pretty(file, content).map_err(|error| Failure::at("write", &draft)(error.into()))?;
+    serde_json::to_writer_pretty(file, content)
+        .map_err(|error| Failure::at("write", &draft)(error.into()))?;
     fs::rename(&draft, path).map_err(Failure::at("write", path))
 }
 
@@ -106,15 +107,26 @@ pub(crate) struct Guard<'a> {
 
 impl<'a> Guard<'a> {
     /// Starts the services and waits until they answer.
-    pub(crate) fn start(layout: &'a Layout, ports: Ports, venv: &Venv, built: &Built) -> Result<Self> {
+    pub(crate) fn start(
+        layout: &'a Layout,
+        ports: Ports,
+        venv: &Venv,
+        built: &Built,
+    ) -> Result<Self> {
         ports.check_free()?;
         let mut step = Step::start("Start the local AWS and the simulated models");
         let state = layout.stack().join("state");
         if state.exists() {
             fs::remove_dir_all(&state).map_err(Failure::at("empty", &state))?;
         }
-        fs::create_dir_all(&state).map_err(Failure::at("create", &state))?;
-        let run = Run { ports, services: Vec::new(), services_built: built.services.clone(), deployed: None };
+        let temporary = state.join("tmp");
+        fs::create_dir_all(&temporary).map_err(Failure::at("create", &temporary))?;
+        let run = Run {
+            ports,
+            services: Vec::new(),
+            services_built: built.services.clone(),
+            deployed: None,
+        };
         let mut guard = Self { layout, run, is_armed: true };
         guard.spawn("local-aws", &mut local_aws(layout, ports, venv, &state))?;
         guard.spawn("model-sim", &mut simulated_models(layout, ports, &built.model_sim))?;
@@ -144,17 +156,28 @@ impl<'a> Guard<'a> {
         self.run.save(self.layout)
     }
 
-    fn await_health(&self, step: &mut Step, address: std::net::SocketAddr, path: &str) -> Result<()> {
+    fn await_health(
+        &self,
+        step: &mut Step,
+        address: std::net::SocketAddr,
+        path: &str,
+    ) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         while !is_healthy(address, path) {
             interrupt::check()?;
             step.progress(&format!("waiting for http://{address}{path}"));
             if let Some(service) = self.run.dead_service() {
-                return Err(tool::failed(self.layout, &service.name, &self.layout.log(&service.name)));
+                return Err(tool::failed(
+                    self.layout,
+                    &service.name,
+                    &self.layout.log(&service.name),
+                ));
             }
             if Instant::now() >= deadline {
                 let logs = self.layout.shown(&self.layout.log("")).to_string();
-                return Err(Failure::new(format!("http://{address}{path} does not answer; see the logs beside {logs}")));
+                return Err(Failure::new(format!(
+                    "http://{address}{path} does not answer; see the logs beside {logs}"
+                )));
             }
             thread::sleep(GLANCE);
         }
@@ -180,7 +203,7 @@ pub(crate) fn stop(layout: &Layout, run: &Run) -> Result<()> {
         service.leader.end()?;
     }
     process::end_strays(layout.stack());
-    for file in [layout.run_file(), layout.stack_file()] {
+    for file in [layout.run_file(), layout.stack_file(), layout.seed_file()] {
         if file.exists() {
             fs::remove_file(&file).map_err(Failure::at("remove", &file))?;
         }
@@ -196,12 +219,15 @@ fn is_healthy(address: std::net::SocketAddr, path: &str) -> bool {
 /// Makes `command` talk to the local AWS, and neither read nor write the person's own AWS configuration.
 pub(crate) fn use_local_aws(command: &mut Command, ports: Ports) {
     for (name, _) in std::env::vars_os() {
-        let is_aws = name.to_str().is_some_and(|name| name.starts_with("AWS_") && name != "AWS_LC_SYS_NO_JITTER_ENTROPY");
+        let is_aws = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("AWS_") && name != "AWS_LC_SYS_NO_JITTER_ENTROPY");
         if is_aws {
             command.env_remove(name);
         }
     }
-    let no_proxy = ["no_proxy", "NO_PROXY"].into_iter().find_map(std::env::var_os).unwrap_or_default();
+    let no_proxy =
+        ["no_proxy", "NO_PROXY"].into_iter().find_map(std::env::var_os).unwrap_or_default();
     let no_proxy = format!("127.0.0.1,localhost,{}", no_proxy.to_string_lossy());
     command
         .env("AWS_ENDPOINT_URL", ports.aws_url())
@@ -229,6 +255,8 @@ fn local_aws(layout: &Layout, ports: Ports, venv: &Venv, state: &Path) -> Comman
         .env("BIND_HOST", "127.0.0.1")
         .env("MINISTACK_HOST", "127.0.0.1")
         .env("STATE_DIR", state)
+        // It unpacks the functions there.
+        .env("TMPDIR", state.join("tmp"))
         .env("AUTH", "true")
         .env("LOG_LEVEL", "INFO")
         // Both would listen on fixed ports of their own.
@@ -262,7 +290,12 @@ mod tests {
         assert_eq!(Run::load(&layout).unwrap(), None);
         let (leader, _child) = Leader::spawn(Command::new("sleep").arg("600")).unwrap();
         let services = vec![Service { name: "local-aws".into(), leader: leader.clone() }];
-        let run = Run { ports: Ports::default(), services, services_built: String::new(), deployed: Some("x".into()) };
+        let run = Run {
+            ports: Ports::default(),
+            services,
+            services_built: String::new(),
+            deployed: Some("x".into()),
+        };
         run.save(&layout).unwrap();
         assert_eq!(Run::load(&layout).unwrap().as_ref(), Some(&run));
         assert_eq!(fs::metadata(layout.run_file()).unwrap().permissions().mode() & 0o777, 0o600);
@@ -276,7 +309,9 @@ mod tests {
     fn the_persons_own_aws_configuration_is_out_of_reach() {
         let mut command = Command::new("true");
         use_local_aws(&mut command, Ports::default());
-        let value = |name: &str| command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
+        let value = |name: &str| {
+            command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value)
+        };
         assert_eq!(value("AWS_CONFIG_FILE").unwrap(), "/dev/null");
         assert_eq!(value("AWS_SHARED_CREDENTIALS_FILE").unwrap(), "/dev/null");
         assert_eq!(value("AWS_ENDPOINT_URL").unwrap(), "http://127.0.0.1:4566");

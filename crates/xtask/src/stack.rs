@@ -12,6 +12,7 @@ use crate::services::{REGION, STACK_NAME, write_private};
 
 /// The running stack. Holds passwords and secrets of local use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the file, which others read")]
 pub(crate) struct Stack {
     /// The `base_url` of an OpenAI SDK.
     pub(crate) base_url: String,
@@ -23,7 +24,7 @@ pub(crate) struct Stack {
     pub(crate) model_sim_url: String,
     /// Region of everything.
     pub(crate) region: String,
-    /// Name of the CloudFormation stack.
+    /// Name of the deployed stack.
     pub(crate) stack_name: String,
     #[serde(flatten)]
     pub(crate) seeded: Seeded,
@@ -32,7 +33,7 @@ pub(crate) struct Stack {
 /// What `seed.py` found and wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seeded {
-    /// Outputs of the CloudFormation stack.
+    /// Outputs of the deployed stack.
     pub(crate) outputs: BTreeMap<String, String>,
     /// Who can sign in.
     pub(crate) tenants: Vec<SeededTenant>,
@@ -78,14 +79,18 @@ impl Stack {
     pub(crate) fn of_seeding(layout: &Layout, ports: Ports) -> Result<Self> {
         let path = layout.seed_file();
         let bytes = fs::read(&path).map_err(Failure::at("read", &path))?;
-        let seeded: Seeded = serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::new(format!("{} is not as expected: {error}", layout.shown(&path))))?;
+        let seeded: Seeded = serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::new(format!("{} is not as expected: {error}", layout.shown(&path)))
+        })?;
         Self::new(ports, seeded)
     }
 
     fn new(ports: Ports, seeded: Seeded) -> Result<Self> {
         let output = |name: &str| {
-            seeded.outputs.get(name).ok_or_else(|| Failure::new(format!("the stack has no output {name}")))
+            seeded
+                .outputs
+                .get(name)
+                .ok_or_else(|| Failure::new(format!("the stack has no output {name}")))
         };
         let (api, stage) = (output("ApiId")?, output("StageName")?);
         Ok(Self {
@@ -107,10 +112,14 @@ impl Stack {
     /// Reads `stack.json`.
     pub(crate) fn load(layout: &Layout) -> Result<Self> {
         let path = layout.stack_file();
-        let bytes = fs::read(&path)
-            .map_err(|_| Failure::new("no local stack is running; start one with `cargo xtask up --detach`"))?;
+        let bytes = fs::read(&path).map_err(|_| {
+            Failure::new("no local stack is running; start one with `cargo xtask up --detach`")
+        })?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::new(format!("{} is damaged: {error}; run `cargo xtask up` again", layout.shown(&path)))
+            Failure::new(format!(
+                "{} is damaged: {error}; run `cargo xtask up` again",
+                layout.shown(&path)
+            ))
         })
     }
 }
@@ -126,7 +135,11 @@ mod tests {
             tenants: vec![SeededTenant {
                 tenant_id: "acme".into(),
                 lob_id: "retail".into(),
-                users: vec![User { username: "dev".into(), password: "p".into(), role: "developer".into() }],
+                users: vec![User {
+                    username: "dev".into(),
+                    password: "p".into(),
+                    role: "developer".into(),
+                }],
                 machine_client: MachineClient { client_id: "id".into(), client_secret: "s".into() },
             }],
             models: vec!["nova-lite".into()],

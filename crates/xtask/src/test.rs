@@ -55,30 +55,60 @@ fn lint(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     check("clippy", cargo(layout).args(clippy))?;
     check("spelling", Command::new(tools.program("typos")).current_dir(layout.root()))?;
     let mut validate = deploy::sam(layout, Ports::default(), &tools);
-    check("sam-validate", validate.args(["validate", "--lint", "--template-file", "template.yaml"]))?;
-    check("cfn-lint", Command::new(tools.program("cfn-lint")).arg("template.yaml").current_dir(layout.root()))?;
-    let policies = ["--config-file", ".checkov.yaml", "--file", "template.yaml", "infra/openapi.yaml"];
-    check("checkov", Command::new(checkov.program("checkov")).args(policies).current_dir(layout.root()))
+    check(
+        "sam-validate",
+        validate.args(["validate", "--lint", "--template-file", "template.yaml"]),
+    )?;
+    check(
+        "cfn-lint",
+        Command::new(tools.program("cfn-lint")).arg("template.yaml").current_dir(layout.root()),
+    )?;
+    let policies =
+        ["--config-file", ".checkov.yaml", "--file", "template.yaml", "infra/openapi.yaml"];
+    check(
+        "checkov",
+        Command::new(checkov.program("checkov")).args(policies).current_dir(layout.root()),
+    )
 }
 
 fn unit(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     if tool::find("cargo-nextest").is_some() {
-        check(layout, outcomes, "crates", cargo(layout).args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+        check(
+            layout,
+            outcomes,
+            "crates",
+            cargo(layout).args(["nextest", "run", "--workspace", "--no-fail-fast"]),
+        )?;
         check(layout, outcomes, "doc-tests", cargo(layout).args(["test", "--workspace", "--doc"]))
     } else {
-        check(layout, outcomes, "crates", cargo(layout).args(["test", "--workspace", "--no-fail-fast"]))
+        check(
+            layout,
+            outcomes,
+            "crates",
+            cargo(layout).args(["test", "--workspace", "--no-fail-fast"]),
+        )
     }
 }
 
 fn local(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     let venv = Venv::ensure(layout, Purpose::LocalAws)?;
     let mut pytest = pytest(layout, &venv, Ports::free()?, "infra/local/tests");
-    check(layout, outcomes, "local-aws", pytest.env("PYTHONPATH", layout.root().join("infra/local")))
+    check(
+        layout,
+        outcomes,
+        "local-aws",
+        pytest.env("PYTHONPATH", layout.root().join("infra/local")),
+    )
 }
 
 fn contract(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     let tools = Venv::ensure(layout, Purpose::Tools)?;
-    check(layout, outcomes, "contract", &mut pytest(layout, &tools, Ports::default(), "tests/contract"))
+    check(
+        layout,
+        outcomes,
+        "contract",
+        &mut pytest(layout, &tools, Ports::default(), "tests/contract"),
+    )
 }
 
 fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
@@ -108,7 +138,7 @@ fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
 
 fn e2e_on(layout: &Layout, ports: Ports, tools: &Venv, outcomes: &mut Vec<Outcome>) -> Result<()> {
     let mut pytest = pytest(layout, tools, ports, "tests/e2e");
-    check(layout, outcomes, "e2e", pytest.env("WEIR_STACK_JSON", layout.stack_file()))
+    check(layout, outcomes, "e2e", pytest.env("WEIR_STACK", layout.stack_file()))
 }
 
 fn cargo(layout: &Layout) -> Command {
@@ -129,7 +159,12 @@ fn pytest(layout: &Layout, venv: &Venv, ports: Ports, folder: &str) -> Command {
 }
 
 /// Runs one check, showing what it prints. A check that fails does not end the others.
-fn check(layout: &Layout, outcomes: &mut Vec<Outcome>, title: &'static str, command: &mut Command) -> Result<()> {
+fn check(
+    layout: &Layout,
+    outcomes: &mut Vec<Outcome>,
+    title: &'static str,
+    command: &mut Command,
+) -> Result<()> {
     say(&format!("\n==> {title}"));
     let started = Instant::now();
     let mut counts = Counts::default();
@@ -149,7 +184,9 @@ impl Counts {
         let line = line.trim_matches(|c: char| c == '=' || c.is_whitespace());
         let is_summary = line.starts_with("test result:")
             || (line.starts_with("Summary [") && line.contains("tests run:"))
-            || (line.ends_with('s') || line.ends_with(')')) && line.contains(" in ") && line.starts_with(|c: char| c.is_ascii_digit());
+            || (line.ends_with('s') || line.ends_with(')'))
+                && line.contains(" in ")
+                && line.starts_with(|c: char| c.is_ascii_digit());
         if is_summary {
             self.passed += number_before(line, &["passed", "passed;"]);
             self.failed += number_before(line, &["failed", "failed;", "error", "errors"]);
@@ -159,7 +196,10 @@ impl Counts {
 
 /// The sum of the numbers that stand before one of `names`.
 fn number_before(line: &str, names: &[&str]) -> u32 {
-    let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = line
+        .split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|word| !word.is_empty())
+        .collect();
     words
         .windows(2)
         .filter_map(|pair| match pair {
@@ -175,8 +215,16 @@ fn summarize(outcomes: &[Outcome], took: Duration) -> Result<()> {
     for outcome in outcomes {
         let Counts { passed, failed } = outcome.counts;
         let word = if outcome.is_success { "ok" } else { "FAILED" };
-        let tests = if passed + failed == 0 { String::new() } else { format!("{passed} passed, {failed} failed") };
-        lines.push(format!("{word:<7} {:<14} {:>12}   {tests}", outcome.title, seconds(outcome.took)));
+        let tests = if passed + failed == 0 {
+            String::new()
+        } else {
+            format!("{passed} passed, {failed} failed")
+        };
+        lines.push(format!(
+            "{word:<7} {:<14} {:>12}   {tests}",
+            outcome.title,
+            seconds(outcome.took)
+        ));
         // A check without tests of its own counts as one, and so does a runner that failed before its first test.
         total.passed += if outcome.is_success { passed.max(1) } else { passed };
         total.failed += if outcome.is_success { 0 } else { failed.max(1) };
@@ -203,8 +251,16 @@ mod tests {
 
     #[test]
     fn summaries_of_test_runners_are_counted() {
-        check("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s", 12, 0);
-        check("     Summary [   3.402s] 50 tests run: 48 passed (1 slow), 2 failed, 3 skipped", 48, 2);
+        check(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+            12,
+            0,
+        );
+        check(
+            "     Summary [   3.402s] 50 tests run: 48 passed (1 slow), 2 failed, 3 skipped",
+            48,
+            2,
+        );
         check("===== 3 failed, 120 passed, 1 skipped, 2 errors in 61.20s (0:01:01) =====", 120, 5);
         check("7 passed in 0.31s", 7, 0);
     }

@@ -21,7 +21,12 @@ const TAIL_LINES: usize = 40;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Runs `command` below `step`; if it fails, the end of its output is the message.
-pub(crate) fn run(layout: &Layout, step: &mut Step, name: &str, command: &mut Command) -> Result<()> {
+pub(crate) fn run(
+    layout: &Layout,
+    step: &mut Step,
+    name: &str,
+    command: &mut Command,
+) -> Result<()> {
     let log = layout.log(name);
     let mut last = String::new();
     let is_success = run_with(command, &log, |line| {
@@ -36,11 +41,18 @@ pub(crate) fn run(layout: &Layout, step: &mut Step, name: &str, command: &mut Co
 
 /// Runs `command`, handing each line of its output to `on_line` and to the log, and `None` now and then while there is
 /// none. Returns whether it succeeded. Ctrl-C ends it, with all that it started.
-pub(crate) fn run_with(command: &mut Command, log: &Path, mut on_line: impl FnMut(Option<&str>)) -> Result<bool> {
+pub(crate) fn run_with(
+    command: &mut Command,
+    log: &Path,
+    mut on_line: impl FnMut(Option<&str>),
+) -> Result<bool> {
     interrupt::check()?;
     let mut log_file = create(log)?;
-    let (reader, writer) = io::pipe().map_err(|error| Failure::new(format!("could not open a pipe: {error}")))?;
-    let second = writer.try_clone().map_err(|error| Failure::new(format!("could not open a pipe: {error}")))?;
+    let (reader, writer) =
+        io::pipe().map_err(|error| Failure::new(format!("could not open a pipe: {error}")))?;
+    let second = writer
+        .try_clone()
+        .map_err(|error| Failure::new(format!("could not open a pipe: {error}")))?;
     command.stdin(Stdio::null()).stdout(writer).stderr(second);
     let (leader, mut child) = Leader::spawn(command)?;
     // The command holds our end of the pipe; as long as it does, the pipe never ends.
@@ -62,7 +74,9 @@ pub(crate) fn run_with(command: &mut Command, log: &Path, mut on_line: impl FnMu
         match child.try_wait() {
             Ok(Some(exit)) => break exit,
             Ok(None) => {}
-            Err(error) => return Err(Failure::new(format!("could not wait for a process: {error}"))),
+            Err(error) => {
+                return Err(Failure::new(format!("could not wait for a process: {error}")));
+            }
         }
     };
     while let Ok(line) = lines.recv_timeout(LAST_WORDS) {
@@ -79,10 +93,11 @@ pub(crate) fn failed(layout: &Layout, name: &str, log: &Path) -> Failure {
 
 /// The last lines of a log.
 pub(crate) fn tail(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text =
+        fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let start = lines.len().saturating_sub(TAIL_LINES);
-    lines.get(start..).unwrap_or_default().iter().map(|line| format!("    {line}\n")).collect()
+    lines.get(start..).unwrap_or_default().iter().flat_map(|line| ["    ", line, "\n"]).collect()
 }
 
 /// An empty log at that path.
@@ -96,7 +111,9 @@ pub(crate) fn create(log: &Path) -> Result<File> {
 /// Where a program of that name is, as a shell would find it.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 fn write_line(file: &mut File, log: &Path, line: &str) -> Result<()> {
@@ -131,14 +148,16 @@ mod tests {
             lines.extend(line.map(str::to_owned));
         })
         .unwrap();
-        let logged: Vec<String> = fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+        let logged: Vec<String> =
+            fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
         assert_eq!(lines, logged, "what is seen is what is logged");
         (is_success, lines)
     }
 
     #[test]
     fn output_and_errors_arrive_in_order() {
-        let (is_success, lines) = run_script("echo one; echo two >&2; printf 'a\\rb\\n'; echo three; exit 3");
+        let (is_success, lines) =
+            run_script("echo one; echo two >&2; printf 'a\\rb\\n'; echo three; exit 3");
         assert!(!is_success);
         assert_eq!(lines, ["one", "two", "b", "three"]);
     }

@@ -211,7 +211,12 @@ mod tests {
 
     #[test]
     fn a_running_stack_does_not_move_to_other_ports() {
-        let run = Run { ports: Ports::default(), services: Vec::new(), services_built: String::new(), deployed: None };
+        let run = Run {
+            ports: Ports::default(),
+            services: Vec::new(),
+            services_built: String::new(),
+            deployed: None,
+        };
         assert!(check_ports(&run, None).is_ok());
         assert!(check_ports(&run, Some(Ports::default())).is_ok());
         assert!(check_ports(&run, Some(Ports { aws: 1, models: 2 })).is_err());

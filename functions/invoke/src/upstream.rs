@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::{HeaderValue, Response, header};
 use http_api::{ApiError, Body, full};
-use inference::openai_chat::{render_response, usage_of_body};
+use inference::openai_chat::{estimated_tokens, render_response, usage_of_body};
 use inference::{Provider, ProviderError, ProviderErrorKind};
 use metering::TokenUsage;
 
@@ -40,8 +40,14 @@ pub(crate) async fn answer<C, L: UsageStore, P: Provider>(
             return Err(refusal);
         }
     };
-    let ending =
-        Ending { usage: answer.usage, provider_request_id: answer.provider_request_id, ..Ending::default() };
+    let length = u64::try_from(answer.body.len()).unwrap_or(u64::MAX);
+    let ending = Ending {
+        // A provider that reports nothing reports zeros; an answer without a token there is none.
+        usage: answer.usage.filter(|usage| usage.total() > 0),
+        seen_output: Some(estimated_tokens(length)),
+        provider_request_id: answer.provider_request_id,
+        ..Ending::default()
+    };
     admission.record(state, &ending).await;
     let mut response = Response::new(full(answer.body));
     let headers = response.headers_mut();

@@ -5,9 +5,9 @@ use std::time::Duration;
 use admission::Limits;
 use http::StatusCode;
 use inference::{Event, ProviderErrorKind};
-use metering::{NanoUsd, Outcome};
+use metering::{NanoUsd, Outcome, TokenUsage};
 
-use super::support::{Gateway, Script, USAGE, body, chat, frame, provider_error, streamed, text, text_events};
+use super::support::{Gateway, Script, USAGE, body, chat, frame, provider_error, streamed, text, text_events, whole};
 
 #[tokio::test]
 async fn a_refusal_by_the_provider_has_a_status_and_costs_nothing() {
@@ -45,6 +45,16 @@ async fn a_broken_connection_is_billed_what_was_reserved() {
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::BAD_GATEWAY);
     let record = gateway.record();
     assert_eq!((record.cost_nanousd, record.is_estimated), (record.reserved_nanousd, true));
+}
+
+#[tokio::test]
+async fn an_answer_without_usage_is_billed_by_an_estimate() {
+    let mut answer = whole("Hello there");
+    answer.usage = TokenUsage::default();
+    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(answer)]);
+    assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::OK);
+    let record = gateway.record();
+    assert!(record.is_estimated && record.usage.output > 0 && record.cost_nanousd <= record.reserved_nanousd);
 }
 
 #[tokio::test]

@@ -1,0 +1,88 @@
+//! An `Authorization` header, raw or put together from parts that read well: verification neither
+//! panics nor lets anybody in, though every issuer, client and tenant is registered. Only the
+//! signature is missing: the private half of the one key was thrown away.
+
+#![no_main]
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use authorizer::{AuthorizerRequest, FetchJwksError, JwksSource, State, UserPool, handle};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use libfuzzer_sys::fuzz_target;
+use tenancy::{
+    Client, Directory, Issuer, ReadDirectoryError, Role, SigningAlgorithm, Status, TenantId,
+    TenantRecord,
+};
+
+const NOW: u64 = 1_800_000_000;
+const POOL: &str = "https://pool";
+const JWKS: &str = r#"{"keys":[{"kty":"RSA","kid":"k","use":"sig","alg":"RS256","e":"AQAB","n":"s_Dnjyy9qh4ApWNpuAjNQ6nwKqZ_LMpXUb--uIYptaj0XDZuIvv-BqKUS0UJIuNXaqBILmWzvbn97SuGjnzzGY5YC35Awkfv4KVvXt68oXmCHfqYAlq4-3m-_x7dygw-DCwP0nlfXOQwC1qI1f_q07unG06Wz8ipidpxVRBDfg9GeDGbDDthVylyEilh8TSWALHKse7teII0qnoyzeneMB27V_9ZX7GQmNqwxpeP7_d3ZPBzxdpRIRwjMemmwWo5LL8KvmOyVdX-kQafrNnVVsLBaBMgAuR_FjjCtJ5pNCfG39AJrNF2I-LnxfMh4Hwkfk8J3Hi7RAGdt8AhN1QapQ"}]}"#;
+
+struct Everybody;
+
+impl Directory for Everybody {
+    async fn issuer(&self, issuer: &str) -> Result<Option<Issuer>, ReadDirectoryError> {
+        Ok(Some(Issuer {
+            issuer: issuer.to_owned(),
+            jwks_url: "https://jwks".to_owned(),
+            audiences: vec!["weir".to_owned()],
+            tenant_id: tenant("acme"),
+            role: Role::Developer,
+            algorithm: SigningAlgorithm::Rs256,
+        }))
+    }
+
+    async fn client(&self, client_id: &str) -> Result<Option<Client>, ReadDirectoryError> {
+        let (client_id, issuer) = (client_id.to_owned(), POOL.to_owned());
+        Ok(Some(Client { client_id, tenant_id: tenant("globex"), issuer }))
+    }
+
+    async fn tenant(&self, _: &TenantId) -> Result<Option<TenantRecord>, ReadDirectoryError> {
+        let lob_id = "retail".parse().expect("a valid id");
+        Ok(Some(TenantRecord { lob_id, status: Status::Active }))
+    }
+}
+
+fn tenant(id: &str) -> TenantId {
+    id.parse().expect("a valid id")
+}
+
+struct OneKey;
+
+impl JwksSource for OneKey {
+    async fn fetch(&self, _: &str) -> Result<Vec<u8>, FetchJwksError> {
+        Ok(JWKS.into())
+    }
+}
+
+static STATE: LazyLock<State<Everybody, OneKey>> = LazyLock::new(|| {
+    let user_pool = UserPool {
+        issuer: POOL.to_owned(),
+        jwks_url: "https://pool/jwks".to_owned(),
+        people_client_id: "people".to_owned(),
+    };
+    State::new(Everybody, OneKey, user_pool)
+});
+
+fn refuses(authorization: String) {
+    let request = AuthorizerRequest {
+        method_arn: "arn:aws:execute-api:us-east-1:0:api/live/GET/v1/models".to_owned(),
+        headers: Some(HashMap::from([("authorization".to_owned(), authorization)])),
+        multi_value_headers: None,
+    };
+    let answer = futures::executor::block_on(handle(&STATE, request, NOW));
+    assert!(answer.is_err(), "{answer:?}");
+}
+
+fuzz_target!(|input: (&[u8], &str, &str, &[u8])| {
+    let (raw, header, claims, signature) = input;
+    refuses(String::from_utf8_lossy(raw).into_owned());
+    refuses(format!("Bearer {}", String::from_utf8_lossy(raw)));
+    let parts = [header.as_bytes(), claims.as_bytes(), signature];
+    refuses(format!("Bearer {}", parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")));
+    // The same with a header that leads all the way to the signature.
+    let parts = [br#"{"alg":"RS256","kid":"k"}"#, claims.as_bytes(), signature];
+    refuses(format!("Bearer {}", parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")));
+});
