@@ -239,7 +239,8 @@ def test_two_hundred_calls_against_money_for_fifty(
     for error in answers.denied:
         check_denial(error, limited)
     held = {scope: ledger.still_open(scope, answers.succeeded) for scope in scopes}
-    assert ledger.meter(limited).committed == budget, "what may be spent is spent, or held for a call that broke off"
+    if answers.denied and not answers.unavailable:
+        assert ledger.meter(limited).committed == budget, "spent, or held for a call that was killed"
     # A busy machine may break calls off as well: a write that timed out may have happened, its release may be lost.
     is_undisturbed = not is_killing and not answers.unavailable
     if is_undisturbed:

@@ -43,6 +43,11 @@ impl Purpose {
             Self::Checkov => "infra/local/requirements-checkov.txt",
         }
     }
+
+    /// Whether the requirements name everything that they need in turn.
+    fn is_complete(self) -> bool {
+        self == Self::Tools
+    }
 }
 
 /// An installed virtual environment.
@@ -72,15 +77,13 @@ impl Venv {
         create.args(["-m", "venv", "--clear"]).arg(&venv.folder);
         tool::run(layout, &mut step, &name, &mut create)?;
         let mut install = Command::new(venv.program("python"));
-        install.args([
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--requirement",
-        ]);
-        tool::run(layout, &mut step, &name, install.arg(&requirements))?;
+        install.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
+        // Compiling everything takes longer than compiling what is used when it is used.
+        install.arg("--no-compile");
+        if purpose.is_complete() {
+            install.arg("--no-deps");
+        }
+        tool::run(layout, &mut step, &name, install.arg("--requirement").arg(&requirements))?;
         fs::write(&stamp, fingerprint).map_err(Failure::at("write", &stamp))?;
         step.done("");
         Ok(venv)

@@ -1,6 +1,7 @@
 //! The whole function in memory: recorded events in, answers out, with two tenants on every side.
 
 mod admitted;
+mod arbitrary;
 mod fetching;
 mod keys;
 mod refused;
