@@ -242,9 +242,9 @@ def test_two_hundred_calls_against_money_for_fifty(
     if answers.denied and not answers.unavailable:
         assert ledger.meter(limited).committed == budget, "spent, or held for a call that was killed"
     # A busy machine may break calls off as well: a write that timed out may have happened, its release may be lost.
-    is_undisturbed = not is_killing and not answers.unavailable
+    is_undisturbed = not is_killing and not answers.unavailable and not answers.broken
     if is_undisturbed:
-        assert (len(answers.succeeded), answers.broken) == (ALLOWED, [])
+        assert len(answers.succeeded) == ALLOWED
         assert not any(held.values()), "the stream has settled everything"
     assert len(answers.succeeded) + len(held[limited]) <= ALLOWED
 
@@ -259,8 +259,7 @@ def test_two_hundred_calls_against_money_for_fifty(
         assert abandoned == 0
         assert sum(len(made) for made in calls.values()) == ALLOWED
         assert {record["call_id"] for kept in records.values() for record in kept} == answers.succeeded
-    if not is_killing:
-        assert {call["call_id"] for made in calls.values() for call in made} == answers.succeeded
+    assert answers.succeeded <= {call["call_id"] for made in calls.values() for call in made}
 
     # The neighbour has noticed nothing, and was charged for nothing.
     assert ledger.records(neighbour.tenant_id) == []
@@ -311,11 +310,16 @@ def check_books(
         assert len(set(recorded)) == len(recorded), "a call has two records"
         assert set(called) <= set(recorded), "a provider call has no record"
         for record in kept:
-            is_abandoned = record["outcome"] == "abandoned"
-            abandoned += is_abandoned
-            assert is_abandoned or record["call_id"] in called, "a record of a call that was never made"
-            assert is_abandoned == record["is_estimated"]
-            assert record["cost_nanousd"] == record["reserved_nanousd"], "scripted so"
+            outcome, is_estimated, cost = record["outcome"], record["is_estimated"], record["cost_nanousd"]
+            abandoned += outcome == "abandoned"
+            if outcome == "completed":
+                assert record["call_id"] in called, "a record of a call that was never made"
+                assert (is_estimated, cost) == (False, record["reserved_nanousd"]), "scripted so"
+            elif outcome == "refused":
+                assert (is_estimated, cost) == (False, 0), "STS or the provider said no: nothing ran"
+            else:
+                assert is_estimated
+                assert 0 < cost <= record["reserved_nanousd"]
         cost = sum(int(record["cost_nanousd"]) for record in kept)
         tokens = sum(int(sum(record["usage"].values())) for record in kept)
         meter = meters[f"TENANT#{tenant_id}"]

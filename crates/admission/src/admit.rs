@@ -42,12 +42,14 @@ pub async fn admit(
 ) -> Result<Admitted, Refusal> {
     let shared = Reservation { detail: None, ..reservation.clone() };
     let answers = join_all(scopes.iter().map(|scope| {
-        let reservation = if matches!(scope.scope, Scope::Tenant(_)) { reservation } else { &shared };
+        let reservation =
+            if matches!(scope.scope, Scope::Tenant(_)) { reservation } else { &shared };
         store.reserve(context, scope, call_id, reservation)
     }))
     .await;
 
-    let (mut standings, mut denied, mut failed, mut to_release) = (Vec::new(), None, None, Vec::new());
+    let (mut standings, mut denied, mut failed, mut to_release) =
+        (Vec::new(), None, None, Vec::new());
     for (scope, answer) in scopes.into_iter().zip(answers) {
         match answer {
             Ok(Ok(standing)) => standings.push((scope, standing)),
@@ -67,6 +69,7 @@ pub async fn admit(
         (None, Some(error)) => Refusal::Store(error),
     };
     to_release.extend(standings.into_iter().map(|(scope, _)| scope.scope));
-    join_all(to_release.iter().map(|scope| store.release(context, scope, call_id, reservation))).await;
+    join_all(to_release.iter().map(|scope| store.release(context, scope, call_id, reservation)))
+        .await;
     Err(refusal)
 }

@@ -7,7 +7,8 @@ use metering::{NanoUsd, RecordId, UsageRecord};
 use tenancy::{TenantContext, TenantId};
 
 use crate::{
-    Denial, LimitedScope, Meter, MeterStore, Reservation, Scope, SettlementStore, Standing, StoreError, UsageStore,
+    Denial, LimitedScope, Meter, MeterStore, Reservation, Scope, SettlementStore, Standing,
+    StoreError, UsageStore,
 };
 
 /// Meters and records in memory.
@@ -26,7 +27,9 @@ struct State {
 impl InMemoryLedger {
     /// A ledger with these meters.
     pub fn with_meters(meters: impl IntoIterator<Item = (Scope, Meter)>) -> Self {
-        Self { state: Mutex::new(State { meters: meters.into_iter().collect(), ..State::default() }) }
+        Self {
+            state: Mutex::new(State { meters: meters.into_iter().collect(), ..State::default() }),
+        }
     }
 
     /// Makes every later `operation` fail; no operation does at first.
@@ -36,7 +39,11 @@ impl InMemoryLedger {
 
     /// The meter of `scope`, empty if there is none.
     pub fn meter_of(&self, scope: &Scope) -> Meter {
-        self.lock().meters.get(scope).cloned().unwrap_or_else(|| Meter::new(tenancy::Status::Suspended, 0))
+        self.lock()
+            .meters
+            .get(scope)
+            .cloned()
+            .unwrap_or_else(|| Meter::new(tenancy::Status::Suspended, 0))
     }
 
     /// Changes the meter of `scope`.
@@ -55,10 +62,18 @@ impl InMemoryLedger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, operation: &'static str, subject: impl ToString) -> Result<MutexGuard<'_, State>, StoreError> {
+    fn begin(
+        &self,
+        operation: &'static str,
+        subject: impl ToString,
+    ) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.lock();
         if state.failing.contains(operation) {
-            return Err(StoreError { operation, subject: subject.to_string(), source: "made to fail".into() });
+            return Err(StoreError {
+                operation,
+                subject: subject.to_string(),
+                source: "made to fail".into(),
+            });
         }
         Ok(state)
     }
@@ -79,7 +94,9 @@ impl InMemoryLedger {
         change: impl FnOnce(&mut Meter),
     ) -> Result<bool, StoreError> {
         let mut state = self.begin(operation, scope)?;
-        let Some(meter) = state.meters.get_mut(scope).filter(|meter| meter.open.contains_key(call_id)) else {
+        let Some(meter) =
+            state.meters.get_mut(scope).filter(|meter| meter.open.contains_key(call_id))
+        else {
             return Ok(false);
         };
         change(meter);
@@ -96,7 +113,9 @@ impl MeterStore for InMemoryLedger {
         reservation: &Reservation,
     ) -> Result<Result<Standing, Denial>, StoreError> {
         let mut state = self.begin("reserve", &scope.scope)?;
-        let Some(meter) = state.meters.get_mut(&scope.scope) else { return Ok(Err(Denial::Unknown)) };
+        let Some(meter) = state.meters.get_mut(&scope.scope) else {
+            return Ok(Err(Denial::Unknown));
+        };
         if meter.open.contains_key(call_id) {
             return Ok(Ok(meter.standing(reservation.minute)));
         }
@@ -118,7 +137,11 @@ impl MeterStore for InMemoryLedger {
 }
 
 impl UsageStore for InMemoryLedger {
-    async fn put_record(&self, _context: &TenantContext, record: &UsageRecord) -> Result<bool, StoreError> {
+    async fn put_record(
+        &self,
+        _context: &TenantContext,
+        record: &UsageRecord,
+    ) -> Result<bool, StoreError> {
         self.put(record)
     }
 }
@@ -132,7 +155,11 @@ impl SettlementStore for InMemoryLedger {
         Ok(self.begin("meter", scope)?.meters.get(scope).cloned())
     }
 
-    async fn record(&self, tenant_id: &TenantId, id: &RecordId) -> Result<Option<UsageRecord>, StoreError> {
+    async fn record(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<UsageRecord>, StoreError> {
         Ok(self.begin("record", id)?.records.get(&(tenant_id.clone(), id.to_string())).cloned())
     }
 
@@ -140,7 +167,13 @@ impl SettlementStore for InMemoryLedger {
         self.put(record)
     }
 
-    async fn settle(&self, scope: &Scope, call_id: &str, tokens: u64, amount: NanoUsd) -> Result<bool, StoreError> {
+    async fn settle(
+        &self,
+        scope: &Scope,
+        call_id: &str,
+        tokens: u64,
+        amount: NanoUsd,
+    ) -> Result<bool, StoreError> {
         self.change("settle", scope, call_id, |meter| meter.settle(call_id, tokens, amount))
     }
 

@@ -123,7 +123,11 @@ impl Meter {
         }
         let roll = reservation.minute.roll_from(self.minute);
         // A slower clock counts in the minute that a faster one has begun.
-        let counted_in = if roll == Roll::None { self.minute.unwrap_or(reservation.minute) } else { reservation.minute };
+        let counted_in = if roll == Roll::None {
+            self.minute.unwrap_or(reservation.minute)
+        } else {
+            reservation.minute
+        };
         self.standing(reservation.minute).check(limits, reservation, counted_in)?;
         Ok(roll)
     }
@@ -154,7 +158,8 @@ impl Meter {
     pub fn settle(&mut self, call_id: &str, tokens: u64, amount: NanoUsd) {
         let Some(reservation) = self.open.remove(call_id) else { return };
         let since = self.rolled_since(&reservation);
-        let replace = |count: u64, by: u64| count.saturating_sub(reservation.tokens).saturating_add(by);
+        let replace =
+            |count: u64, by: u64| count.saturating_sub(reservation.tokens).saturating_add(by);
         if since < Roll::Minute {
             self.minute_tokens = replace(self.minute_tokens, tokens);
         }
@@ -169,7 +174,8 @@ impl Meter {
 
     /// Gives back a reservation whose call was never made.
     pub fn release(&mut self, call_id: &str) {
-        let is_same_minute = self.open.get(call_id).is_some_and(|open| self.rolled_since(open) < Roll::Minute);
+        let is_same_minute =
+            self.open.get(call_id).is_some_and(|open| self.rolled_since(open) < Roll::Minute);
         if is_same_minute {
             self.minute_requests = self.minute_requests.saturating_sub(1);
         }
@@ -183,13 +189,22 @@ impl Meter {
 
     /// Money reserved in the current month and not settled yet.
     pub fn reserved(&self) -> NanoUsd {
-        self.open.values().filter(|open| self.rolled_since(open) < Roll::Month).map(|open| open.amount_nanousd).sum()
+        self.open
+            .values()
+            .filter(|open| self.rolled_since(open) < Roll::Month)
+            .map(|open| open.amount_nanousd)
+            .sum()
     }
 }
 
 impl Standing {
     /// Whether `reservation` fits on top of what is used, in windows that hold `counted_in`.
-    fn check(&self, limits: &Limits, reservation: &Reservation, counted_in: Minute) -> Result<(), Denial> {
+    fn check(
+        &self,
+        limits: &Limits,
+        reservation: &Reservation,
+        counted_in: Minute,
+    ) -> Result<(), Denial> {
         let tokens = reservation.tokens;
         let checks = [
             (Limit::RequestsPerMinute, limits.requests_per_minute, self.minute_requests, 1),
@@ -239,7 +254,8 @@ impl Denial {
 
     /// Whether the refused limit is one of a minute: worth a client's own retry.
     pub fn is_momentary(&self) -> bool {
-        matches!(self, Self::Exceeded { limit, .. } if limit.period() == Period::Minute) && !self.is_permanent()
+        matches!(self, Self::Exceeded { limit, .. } if limit.period() == Period::Minute)
+            && !self.is_permanent()
     }
 }
 

@@ -47,7 +47,11 @@ fn a_limit_may_be_reached_but_not_passed() {
     let next_minute = Minute(NOON.0 + 1);
     for (allowed, expected) in [(6, None), (5, Some(Limit::RequestsPerMinute))] {
         check(Limits { requests_per_minute: Some(allowed), ..Limits::default() }, NOON, expected);
-        check(Limits { requests_per_minute: Some(allowed), ..Limits::default() }, next_minute, None);
+        check(
+            Limits { requests_per_minute: Some(allowed), ..Limits::default() },
+            next_minute,
+            None,
+        );
     }
     for (allowed, expected) in [(60, None), (59, Some(Limit::TokensPerMinute))] {
         check(Limits { tokens_per_minute: Some(allowed), ..Limits::default() }, NOON, expected);
@@ -55,7 +59,11 @@ fn a_limit_may_be_reached_but_not_passed() {
     }
     for (allowed, expected) in [(90, None), (89, Some(Limit::TokensPerDay))] {
         check(Limits { tokens_per_day: Some(allowed), ..Limits::default() }, next_minute, expected);
-        check(Limits { tokens_per_day: Some(allowed), ..Limits::default() }, Minute(NOON.0 + 1_440), None);
+        check(
+            Limits { tokens_per_day: Some(allowed), ..Limits::default() },
+            Minute(NOON.0 + 1_440),
+            None,
+        );
     }
     for (allowed, expected) in [(600, None), (599, Some(Limit::BudgetPerMonth))] {
         let limits = Limits { budget_per_month: Some(NanoUsd(allowed)), ..Limits::default() };
@@ -73,7 +81,10 @@ fn a_slower_clock_cannot_bring_an_old_window_back() {
 #[test]
 fn a_suspended_scope_and_stale_limits_are_refused() {
     let suspended = Meter { status: Status::Suspended, ..used() };
-    assert_eq!(suspended.decide(&Limits::default(), 1, &reservation(1, 1, NOON)), Err(Denial::Suspended));
+    assert_eq!(
+        suspended.decide(&Limits::default(), 1, &reservation(1, 1, NOON)),
+        Err(Denial::Suspended)
+    );
     assert_eq!(used().decide(&Limits::default(), 2, &reservation(1, 1, NOON)), Err(Denial::Stale));
 }
 

@@ -56,7 +56,10 @@ pub trait SettlementStore: Send + Sync {
     fn scopes(&self) -> impl Future<Output = Result<Vec<Scope>, StoreError>> + Send;
 
     /// A scope's meter, read consistently.
-    fn meter(&self, scope: &Scope) -> impl Future<Output = Result<Option<Meter>, StoreError>> + Send;
+    fn meter(
+        &self,
+        scope: &Scope,
+    ) -> impl Future<Output = Result<Option<Meter>, StoreError>> + Send;
 
     /// The record of a provider call, read consistently.
     fn record(
@@ -66,7 +69,10 @@ pub trait SettlementStore: Send + Sync {
     ) -> impl Future<Output = Result<Option<UsageRecord>, StoreError>> + Send;
 
     /// Writes the record of a call that left none, unless it has appeared meanwhile; whether it was new.
-    fn put_missing_record(&self, record: &UsageRecord) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn put_missing_record(
+        &self,
+        record: &UsageRecord,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Replaces a reservation by what was used, in one conditional write; whether it was still open.
     fn settle(

@@ -59,7 +59,8 @@ async fn sweep_one(
 ) -> Result<(), StoreError> {
     let id = RecordId { call_id: call_id.to_owned(), attempt: 1 };
     if let Some(record) = store.record(&reservation.tenant_id, &id).await? {
-        let is_settled = store.settle(scope, call_id, record.usage.total(), record.cost_nanousd).await?;
+        let is_settled =
+            store.settle(scope, call_id, record.usage.total(), record.cost_nanousd).await?;
         outcome.settled += u64::from(is_settled);
         return Ok(());
     }
@@ -69,7 +70,9 @@ async fn sweep_one(
     };
     let has_twin = store.meter(&twin).await?.is_some_and(|meter| meter.open.contains_key(call_id));
     match &reservation.detail {
-        _ if !has_twin => outcome.released += u64::from(store.release_orphan(scope, call_id).await?),
+        _ if !has_twin => {
+            outcome.released += u64::from(store.release_orphan(scope, call_id).await?)
+        }
         Some(detail) => {
             let record = estimated_record(id, reservation, detail, now_ms);
             outcome.estimated += u64::from(store.put_missing_record(&record).await?);
@@ -80,7 +83,12 @@ async fn sweep_one(
     Ok(())
 }
 
-fn estimated_record(id: RecordId, reservation: &Reservation, detail: &CallDetail, now_ms: i64) -> UsageRecord {
+fn estimated_record(
+    id: RecordId,
+    reservation: &Reservation,
+    detail: &CallDetail,
+    now_ms: i64,
+) -> UsageRecord {
     UsageRecord {
         schema: UsageRecord::SCHEMA,
         id,

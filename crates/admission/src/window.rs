@@ -5,7 +5,9 @@ use time::{Date, Month, OffsetDateTime};
 
 /// A minute of Unix time. It names its day and month too, so a meter needs to keep no more than
 /// the minute in which it last counted to know which of its windows are over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Minute(pub i64);
 
@@ -40,7 +42,9 @@ impl Minute {
     }
 
     fn date(self) -> Date {
-        OffsetDateTime::from_unix_timestamp(self.0.saturating_mul(60)).unwrap_or(OffsetDateTime::UNIX_EPOCH).date()
+        OffsetDateTime::from_unix_timestamp(self.0.saturating_mul(60))
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            .date()
     }
 
     fn at(date: Date) -> Self {

@@ -7,5 +7,5 @@ mod process;
 mod sample;
 
 pub use prelude::Prelude;
-pub use process::{Memory, cpu_time, memory};
+pub use process::{Memory, cpu_time, load, memory};
 pub use sample::Sample;

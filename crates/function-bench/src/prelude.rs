@@ -18,7 +18,10 @@ impl Prelude {
         }
         let known = self.head.len();
         self.head.extend_from_slice(piece);
-        let Some(end) = self.head.windows(DELIMITER.len()).position(|window| window == DELIMITER) else { return &[] };
+        let Some(end) = self.head.windows(DELIMITER.len()).position(|window| window == DELIMITER)
+        else {
+            return &[];
+        };
         self.is_complete = true;
         self.head.truncate(end);
         let body = (end + DELIMITER.len()).saturating_sub(known);

@@ -30,6 +30,16 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     Ok(total)
 }
 
+/// How many processes wanted to run in the last minute: the more beyond the processors, the less figures mean.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn load() -> io::Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    let last_minute = text.split_ascii_whitespace().next().and_then(|number| number.parse().ok());
+    last_minute.ok_or_else(|| unreadable("load"))
+}
+
 /// The memory of a process.
 ///
 /// # Errors
@@ -57,7 +67,10 @@ mod tests {
 
     #[test]
     fn memory_is_read_from_the_status() {
-        let memory = parse_memory("Name:\tinvoke\nVmHWM:\t   14212 kB\nVmRSS:\t   13980 kB\nRssAnon:\t 1 kB\n").unwrap();
+        let memory = parse_memory(
+            "Name:\tinvoke\nVmHWM:\t   14212 kB\nVmRSS:\t   13980 kB\nRssAnon:\t 1 kB\n",
+        )
+        .unwrap();
         assert_eq!(memory, Memory { resident_kib: 13_980, peak_kib: 14_212 });
         assert!(parse_memory("Name:\tzombie\n").is_err());
     }

@@ -59,7 +59,11 @@ mod tests {
 
     #[track_caller]
     fn check(sample: &Sample, percent: usize, expected: f64) {
-        assert!((sample.percentile(percent) - expected).abs() < 1e-9, "{}", sample.percentile(percent));
+        assert!(
+            (sample.percentile(percent) - expected).abs() < 1e-9,
+            "{}",
+            sample.percentile(percent)
+        );
     }
 
     #[test]

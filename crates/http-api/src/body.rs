@@ -39,7 +39,10 @@ pub fn read(request: &Request) -> Result<&[u8], ApiError> {
 /// API Gateway hands a body over as text, with U+FFFD for each byte that is none. Somebody may have
 /// meant a U+FFFD; but then the body is as long as the client said.
 fn was_repaired(request: &Request, bytes: &[u8]) -> bool {
-    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let said = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
     said.is_some_and(|said: usize| said != bytes.len()) && has_replacement(bytes)
 }
 

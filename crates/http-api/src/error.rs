@@ -37,7 +37,12 @@ impl ApiError {
         param: Option<&str>,
         message: impl Into<String>,
     ) -> Self {
-        let body = ErrorBody { message: message.into(), kind, param: param.map(str::to_owned), code: Some(code) };
+        let body = ErrorBody {
+            message: message.into(),
+            kind,
+            param: param.map(str::to_owned),
+            code: Some(code),
+        };
         Self { status, body, retry: Retry::Default }
     }
 
@@ -54,15 +59,22 @@ impl ApiError {
     /// No such path.
     pub fn unknown_route(method: &Method, path: &str) -> Self {
         let path: String = path.chars().take(128).collect();
-        let message =
-            format!("There is no route `{method} {path}`. The routes are POST /v1/chat/completions and GET /v1/models.");
+        let message = format!(
+            "There is no route `{method} {path}`. The routes are POST /v1/chat/completions and GET /v1/models."
+        );
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "unknown_url", None, message)
     }
 
     /// A path that is there for another method.
     pub fn wrong_method(method: &Method, path: &str, right: &Method) -> Self {
         let message = format!("`{path}` does not take {method}. Use {right}.");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", None, message)
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalid_request_error",
+            "method_not_allowed",
+            None,
+            message,
+        )
     }
 
     /// A model that is not registered, or not on the tenant's allowlist: to the caller the same.
@@ -71,7 +83,13 @@ impl ApiError {
         let message = format!(
             "The model `{shown}` does not exist or your tenant may not use it. GET /v1/models lists the models that it may use."
         );
-        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", Some("model"), message)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "invalid_request_error",
+            "model_not_found",
+            Some("model"),
+            message,
+        )
     }
 
     /// A model that nobody has priced, so that no budget could hold it.
@@ -81,7 +99,13 @@ impl ApiError {
         );
         Self {
             retry: Retry::Never,
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "model_unpriced", Some("model"), message)
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "server_error",
+                "model_unpriced",
+                Some("model"),
+                message,
+            )
         }
     }
 
@@ -91,7 +115,13 @@ impl ApiError {
             "The request is larger than {} MB. Send fewer or smaller images, or a shorter conversation.",
             limit / (1024 * 1024)
         );
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", None, message)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request_error",
+            "request_too_large",
+            None,
+            message,
+        )
     }
 
     /// Bytes that are not text.
@@ -104,7 +134,13 @@ impl ApiError {
     pub fn internal(error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %chain(error), "the gateway failed to serve a call");
         let message = "The gateway failed to serve this call. Try again; if it keeps failing, tell the people who run it the x-request-id.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", None, message)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            "internal_error",
+            None,
+            message,
+        )
     }
 
     /// A store that did not answer in time, logged here and nowhere else.
@@ -113,7 +149,13 @@ impl ApiError {
         let message = "The gateway cannot check this tenant's limits at the moment, so it does not call the model. Try again in a moment.";
         Self {
             retry: Retry::AfterMs(1_000),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "admission_unavailable", None, message)
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "server_error",
+                "admission_unavailable",
+                None,
+                message,
+            )
         }
     }
 
@@ -121,14 +163,23 @@ impl ApiError {
     pub fn denied(scope: &Scope, denial: &Denial, now_ms: i64) -> Self {
         match denial {
             Denial::Unknown | Denial::Suspended => {
-                let message = format!("The {scope} is suspended. Ask the people who run the gateway.");
+                let message =
+                    format!("The {scope} is suspended. Ask the people who run the gateway.");
                 Self::new(StatusCode::FORBIDDEN, "permission_error", "suspended", None, message)
             }
             Denial::Stale => {
-                let message = format!("The configuration of the {scope} is being changed. Try again in a moment.");
+                let message = format!(
+                    "The configuration of the {scope} is being changed. Try again in a moment."
+                );
                 Self {
                     retry: Retry::AfterMs(1_000),
-                    ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "configuration_changing", None, message)
+                    ..Self::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "server_error",
+                        "configuration_changing",
+                        None,
+                        message,
+                    )
                 }
             }
             Denial::Exceeded { limit, allowed, used, requested, resets } => {
@@ -150,7 +201,8 @@ impl ApiError {
         match self.retry {
             Retry::Default => {}
             Retry::AfterMs(wait_ms) => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000).max(1)));
+                headers
+                    .insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000).max(1)));
                 headers.insert("retry-after-ms", HeaderValue::from(wait_ms));
             }
             Retry::Never => {
@@ -168,7 +220,8 @@ fn exceeded(
     resets: &str,
     now_ms: i64,
 ) -> ApiError {
-    let (allowed, used, requested) = (limit.display(allowed), limit.display(used), limit.display(requested));
+    let (allowed, used, requested) =
+        (limit.display(allowed), limit.display(used), limit.display(requested));
     let name = limit.as_str();
     let message = if denial.is_permanent() {
         format!(
@@ -266,7 +319,10 @@ mod tests {
     #[test]
     fn a_full_minute_says_when_to_come_back() {
         let response = denied(Limit::RequestsPerMinute, 60, 60, 1).into_response("call-1");
-        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &HeaderValue::from(50)));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (429, &HeaderValue::from(50))
+        );
     }
 
     #[test]
@@ -278,7 +334,11 @@ mod tests {
 
     #[test]
     fn a_fault_of_ours_tells_the_client_nothing_of_the_inside() {
-        let error = StoreError { operation: "reserve", subject: "tenant `globex`".into(), source: "10.0.0.7".into() };
+        let error = StoreError {
+            operation: "reserve",
+            subject: "tenant `globex`".into(),
+            source: "10.0.0.7".into(),
+        };
         let message = ApiError::from(error).body().message.clone();
         assert!(!message.contains("globex") && !message.contains("10.0.0.7"), "{message}");
     }

@@ -22,11 +22,19 @@ pub fn rate_limit_headers(admitted: &Admitted, now_ms: i64) -> HeaderMap {
     let kinds: [(_, [&'static str; 3]); 2] = [
         (
             tightest(|(requests, _)| requests),
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+            [
+                "x-ratelimit-limit-requests",
+                "x-ratelimit-remaining-requests",
+                "x-ratelimit-reset-requests",
+            ],
         ),
         (
             tightest(|(_, tokens)| tokens),
-            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+            [
+                "x-ratelimit-limit-tokens",
+                "x-ratelimit-remaining-tokens",
+                "x-ratelimit-reset-tokens",
+            ],
         ),
     ];
     for (found, [limit_name, remaining_name, reset_name]) in kinds {
@@ -46,9 +54,19 @@ mod tests {
 
     use super::*;
 
-    fn scope(scope: Scope, requests: Option<u64>, tokens: Option<u64>, used: u64) -> (LimitedScope, Standing) {
-        let limits = Limits { requests_per_minute: requests, tokens_per_minute: tokens, ..Limits::default() };
-        let standing = Standing { minute_requests: used, minute_tokens: used * 10, ..Standing::default() };
+    fn scope(
+        scope: Scope,
+        requests: Option<u64>,
+        tokens: Option<u64>,
+        used: u64,
+    ) -> (LimitedScope, Standing) {
+        let limits = Limits {
+            requests_per_minute: requests,
+            tokens_per_minute: tokens,
+            ..Limits::default()
+        };
+        let standing =
+            Standing { minute_requests: used, minute_tokens: used * 10, ..Standing::default() };
         (LimitedScope { scope, limits, entitlement_version: 1 }, standing)
     }
 

@@ -9,9 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::testing::{
-    Clock, FakeService, ROLE_ARN, acme, bedrock, bedrock_with, sdk_config, sts,
-};
+use crate::testing::{Clock, FakeService, ROLE_ARN, acme, bedrock, bedrock_with, sdk_config, sts};
 
 const ANSWER: &str = r#"{"output":{"message":{"role":"assistant","content":[
     {"reasoningContent":{"reasoningText":{"text":"Hm.","signature":"c2ln"}}},{"hologram":{}},{"text":"Hello"},

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// Never negative: what a call costs, what a budget allows. Additions saturate, since an amount
 /// beyond 18 billion dollars is a mistake that must not wrap around to a small one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct NanoUsd(pub u64);
 

@@ -43,18 +43,24 @@ impl Price {
             (usage.cache_write_5m, self.cache_write_5m.unwrap_or(self.input)),
             (usage.cache_write_1h, self.cache_write_1h.unwrap_or(self.input)),
         ];
-        let pico: u128 = kinds.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(price.0)).sum();
+        let pico: u128 =
+            kinds.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(price.0)).sum();
         NanoUsd(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX))
     }
 
     /// What a call with at most this much input and output can cost, however its input is cached.
     pub fn bound(&self, input: u64, output: u64) -> NanoUsd {
-        let dearest_input = [Some(self.input), self.cache_read, self.cache_write_5m, self.cache_write_1h]
-            .into_iter()
-            .flatten()
-            .max()
-            .unwrap_or(self.input);
-        Self { input: dearest_input, ..*self }.cost(&TokenUsage { input, output, ..TokenUsage::default() })
+        let dearest_input =
+            [Some(self.input), self.cache_read, self.cache_write_5m, self.cache_write_1h]
+                .into_iter()
+                .flatten()
+                .max()
+                .unwrap_or(self.input);
+        Self { input: dearest_input, ..*self }.cost(&TokenUsage {
+            input,
+            output,
+            ..TokenUsage::default()
+        })
     }
 }
 
@@ -96,8 +102,13 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_own_price() {
-        let usage =
-            TokenUsage { input: 1_000, output: 200, cache_read: 50_000, cache_write_5m: 400, cache_write_1h: 100 };
+        let usage = TokenUsage {
+            input: 1_000,
+            output: 200,
+            cache_read: 50_000,
+            cache_write_5m: 400,
+            cache_write_1h: 100,
+        };
         // 3,000,000 + 3,000,000 + 15,000,000 + 1,500,000 + 600,000 nano-USD, by hand
         assert_eq!(SONNET.cost(&usage), NanoUsd(23_100_000));
     }
@@ -114,7 +125,11 @@ mod tests {
     #[test]
     fn the_youngest_valid_book_is_in_force() {
         let book = |version: &str, valid_from| {
-            std::sync::Arc::new(PriceBook { version: version.into(), valid_from, models: BTreeMap::new() })
+            std::sync::Arc::new(PriceBook {
+                version: version.into(),
+                valid_from,
+                models: BTreeMap::new(),
+            })
         };
         let books = [book("2026-02", 200), book("2026-01", 100), book("2026-03", 300)];
         let in_force = |now| PriceBook::in_force(&books, now).map(|book| book.version.as_str());

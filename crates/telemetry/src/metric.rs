@@ -31,7 +31,12 @@ pub struct Metric {
 /// Every combination of dimensions is a metric that is paid for, so a tenant is a property (found
 /// by a query), never a dimension. `now_ms` is Unix milliseconds.
 #[expect(clippy::print_stdout, reason = "CloudWatch reads metrics off the standard output")]
-pub fn emit(now_ms: i64, dimensions: &[(&'static str, &str)], metrics: &[Metric], properties: &[(&'static str, &str)]) {
+pub fn emit(
+    now_ms: i64,
+    dimensions: &[(&'static str, &str)],
+    metrics: &[Metric],
+    properties: &[(&'static str, &str)],
+) {
     println!("{}", line(now_ms, dimensions, metrics, properties));
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`.
 
+use std::fmt::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ pub(crate) fn run(layout: &Layout, only: &[Suite]) -> Result<()> {
             }
         }
     }
-    summarize(&outcomes, started.elapsed())
+    summarize(layout, &outcomes, started.elapsed())
 }
 
 fn lint(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
@@ -168,7 +169,7 @@ fn check(
     say(&format!("\n==> {title}"));
     let started = Instant::now();
     let mut counts = Counts::default();
-    let is_success = tool::run_with(command, &layout.log(&format!("test-{title}")), |line| {
+    let is_success = tool::run_with(command, &layout.log(&log_name(title)), |line| {
         if let Some(line) = line {
             say(line);
             counts.add(line);
@@ -176,6 +177,10 @@ fn check(
     })?;
     outcomes.push(Outcome { title, counts, is_success, took: started.elapsed() });
     Ok(())
+}
+
+fn log_name(title: &str) -> String {
+    format!("test-{title}")
 }
 
 impl Counts {
@@ -209,22 +214,21 @@ fn number_before(line: &str, names: &[&str]) -> u32 {
         .sum()
 }
 
-fn summarize(outcomes: &[Outcome], took: Duration) -> Result<()> {
+fn summarize(layout: &Layout, outcomes: &[Outcome], took: Duration) -> Result<()> {
     let mut total = Counts::default();
     let mut lines = vec![String::new()];
     for outcome in outcomes {
         let Counts { passed, failed } = outcome.counts;
         let word = if outcome.is_success { "ok" } else { "FAILED" };
-        let tests = if passed + failed == 0 {
-            String::new()
-        } else {
-            format!("{passed} passed, {failed} failed")
-        };
-        lines.push(format!(
-            "{word:<7} {:<14} {:>12}   {tests}",
-            outcome.title,
-            seconds(outcome.took)
-        ));
+        let mut line = format!("{word:<7} {:<14} {:>12}", outcome.title, seconds(outcome.took));
+        if passed + failed > 0 {
+            let _ = write!(line, "   {passed} passed, {failed} failed");
+        }
+        if !outcome.is_success {
+            let log = layout.log(&log_name(outcome.title));
+            let _ = write!(line, "   see {}", layout.shown(&log));
+        }
+        lines.push(line);
         // A check without tests of its own counts as one, and so does a runner that failed before its first test.
         total.passed += if outcome.is_success { passed.max(1) } else { passed };
         total.failed += if outcome.is_success { 0 } else { failed.max(1) };

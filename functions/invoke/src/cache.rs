@@ -71,7 +71,8 @@ impl<C: EntitlementStore + CatalogStore> Cache<C> {
         now_ms: i64,
     ) -> Result<Option<Arc<Entitlements>>, StoreError> {
         let known = lock(&self.tenants).get(&context.tenant_id).cloned();
-        let is_of_lob = |entry: &Entry<Arc<Entitlements>>| entry.value.tenant.lob_id == context.lob_id;
+        let is_of_lob =
+            |entry: &Entry<Arc<Entitlements>>| entry.value.tenant.lob_id == context.lob_id;
         if let Some(entry) = known.filter(is_of_lob)
             && freshness.accepts(now_ms - entry.read_ms, i64::MAX)
         {
@@ -83,12 +84,19 @@ impl<C: EntitlementStore + CatalogStore> Cache<C> {
         if tenants.len() >= MAX_TENANTS {
             tenants.clear();
         }
-        tenants.insert(context.tenant_id.clone(), Entry { value: Arc::clone(&value), read_ms: now_ms });
+        tenants.insert(
+            context.tenant_id.clone(),
+            Entry { value: Arc::clone(&value), read_ms: now_ms },
+        );
         Ok(Some(value))
     }
 
     /// The catalog. One that cannot be read again is used as it was.
-    pub(crate) async fn catalog(&self, freshness: Freshness, now_ms: i64) -> Result<Arc<Catalog>, ReadCatalogError> {
+    pub(crate) async fn catalog(
+        &self,
+        freshness: Freshness,
+        now_ms: i64,
+    ) -> Result<Arc<Catalog>, ReadCatalogError> {
         let known = lock(&self.catalog).clone();
         if let Some(entry) = &known
             && freshness.accepts(now_ms - entry.read_ms, CATALOG_AGE_MS)

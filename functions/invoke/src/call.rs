@@ -28,12 +28,15 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn begin(request: &Request, now_ms: i64) -> Self {
-        let deadline = request.lambda_context_ref().and_then(|context| i64::try_from(context.deadline).ok());
+        let deadline =
+            request.lambda_context_ref().and_then(|context| i64::try_from(context.deadline).ok());
         Self {
             id: uuid::Uuid::now_v7().simple().to_string(),
             started: Instant::now(),
             started_ms: now_ms,
-            function_deadline_ms: deadline.filter(|ms| *ms > now_ms).unwrap_or(now_ms + DEFAULT_RUN_MS),
+            function_deadline_ms: deadline
+                .filter(|ms| *ms > now_ms)
+                .unwrap_or(now_ms + DEFAULT_RUN_MS),
         }
     }
 

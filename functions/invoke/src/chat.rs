@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use admission::{CallDetail, Denial, EntitlementStore, Entitlements, MeterStore, Minute, Refusal, Reservation, Scope,
-    UsageStore, admit};
+use admission::{
+    CallDetail, Denial, EntitlementStore, Entitlements, MeterStore, Minute, Refusal, Reservation,
+    Scope, UsageStore, admit,
+};
 use bytes::Bytes;
 use http::Response;
 use http_api::{ApiError, Body, caller, rate_limit_headers, read};
@@ -93,10 +95,14 @@ async fn admitted<C: EntitlementStore + CatalogStore, L: MeterStore, P>(
                 };
                 return Ok((admission, plan.payload));
             }
-            Err(Refusal::Denied { denial: Denial::Stale, .. }) if freshness == Freshness::Remembered => {
+            Err(Refusal::Denied { denial: Denial::Stale, .. })
+                if freshness == Freshness::Remembered =>
+            {
                 freshness = Freshness::Reread;
             }
-            Err(Refusal::Denied { scope, denial }) => return Err(ApiError::denied(&scope, &denial, call.started_ms)),
+            Err(Refusal::Denied { scope, denial }) => {
+                return Err(ApiError::denied(&scope, &denial, call.started_ms));
+            }
             Err(Refusal::Store(error)) => return Err(error.into()),
         }
     }
@@ -109,15 +115,23 @@ async fn plan<C: EntitlementStore + CatalogStore, L, P>(
     freshness: Freshness,
     now_ms: i64,
 ) -> Result<Plan, ApiError> {
-    let Ok(model_id) = chat.model().parse::<ModelId>() else { return Err(ApiError::unknown_model(chat.model())) };
+    let Ok(model_id) = chat.model().parse::<ModelId>() else {
+        return Err(ApiError::unknown_model(chat.model()));
+    };
     let mut freshness = freshness;
     let (entitlements, catalog, model) = loop {
-        let Some(entitlements) = state.configuration.entitlements(context, freshness, now_ms).await? else {
+        let Some(entitlements) =
+            state.configuration.entitlements(context, freshness, now_ms).await?
+        else {
             let scope = Scope::Tenant(context.tenant_id.clone());
             return Err(ApiError::denied(&scope, &Denial::Unknown, now_ms));
         };
         let catalog = state.configuration.catalog(freshness, now_ms).await?;
-        let model = catalog.models.get(&model_id).filter(|_| entitlements.tenant.models.allows(&model_id)).cloned();
+        let model = catalog
+            .models
+            .get(&model_id)
+            .filter(|_| entitlements.tenant.models.allows(&model_id))
+            .cloned();
         match model {
             Some(model) => break (entitlements, catalog, model),
             // Allowed a moment ago, perhaps; what is remembered must not be the last word on a "no".
@@ -126,12 +140,16 @@ async fn plan<C: EntitlementStore + CatalogStore, L, P>(
         }
     };
     let book = PriceBook::in_force(&catalog.price_books, now_ms.div_euclid(1_000));
-    let Some((price, version)) = book.and_then(|book| Some((*book.models.get(&model_id)?, book.version.clone()))) else {
+    let Some((price, version)) =
+        book.and_then(|book| Some((*book.models.get(&model_id)?, book.version.clone())))
+    else {
         return Err(ApiError::unpriced_model(model_id.as_str()));
     };
     let bound = bound(chat, &model, entitlements.tenant.default_max_tokens)?;
     let payload = match model.protocol {
-        Protocol::Converse => Payload::Translated(Box::new(to_canonical(chat, &model, bound.max_tokens)?)),
+        Protocol::Converse => {
+            Payload::Translated(Box::new(to_canonical(chat, &model, bound.max_tokens)?))
+        }
         Protocol::OpenaiChat => Payload::Forwarded(forward_body(chat, &model, bound.max_tokens)),
     };
     let allowed = entitlements.tenant.models.0.iter();
@@ -139,7 +157,13 @@ async fn plan<C: EntitlementStore + CatalogStore, L, P>(
     Ok(Plan { entitlements, model, allowed_models, price, price_version: version, bound, payload })
 }
 
-fn reservation(context: &TenantContext, plan: &Plan, chat: &ChatRequest, call: &Call, region: &str) -> Reservation {
+fn reservation(
+    context: &TenantContext,
+    plan: &Plan,
+    chat: &ChatRequest,
+    call: &Call,
+    region: &str,
+) -> Reservation {
     Reservation {
         tenant_id: context.tenant_id.clone(),
         amount_nanousd: plan.price.bound(plan.bound.input, plan.bound.output),

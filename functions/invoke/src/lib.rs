@@ -33,7 +33,10 @@ const MODELS: &str = "/v1/models";
 ///
 /// # Errors
 /// None: whatever goes wrong is a response.
-pub async fn handle<C, L, P>(state: Arc<State<C, L, P>>, request: Request) -> Result<Response<Body>, Infallible>
+pub async fn handle<C, L, P>(
+    state: Arc<State<C, L, P>>,
+    request: Request,
+) -> Result<Response<Body>, Infallible>
 where
     C: EntitlementStore + CatalogStore + 'static,
     L: MeterStore + UsageStore + 'static,
@@ -48,7 +51,12 @@ where
             response
         }
         Err(error) => {
-            tracing::info!(call_id = call.id, status = error.status().as_u16(), code = error.body().code, "call refused");
+            tracing::info!(
+                call_id = call.id,
+                status = error.status().as_u16(),
+                code = error.body().code,
+                "call refused"
+            );
             error.into_response(&call.id)
         }
     })
@@ -57,7 +65,11 @@ where
 /// One route's answer, with its type erased: the compiler need not see through all of them at once.
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, ApiError>> + Send + 'a>>;
 
-fn answer<'a, C, L, P>(state: &'a Arc<State<C, L, P>>, request: &'a Request, call: &'a Call) -> Answer<'a>
+fn answer<'a, C, L, P>(
+    state: &'a Arc<State<C, L, P>>,
+    request: &'a Request,
+    call: &'a Call,
+) -> Answer<'a>
 where
     C: EntitlementStore + CatalogStore + 'static,
     L: MeterStore + UsageStore + 'static,
@@ -65,9 +77,13 @@ where
 {
     let path = path(request);
     match (request.method(), path.as_str()) {
-        (&Method::POST, CHAT_COMPLETIONS) => Box::pin(chat::completions(state, request, call.clone())),
+        (&Method::POST, CHAT_COMPLETIONS) => {
+            Box::pin(chat::completions(state, request, call.clone()))
+        }
         (&Method::GET, MODELS) => Box::pin(models::list(state, request, call)),
-        (method, CHAT_COMPLETIONS) => refuse(ApiError::wrong_method(method, CHAT_COMPLETIONS, &Method::POST)),
+        (method, CHAT_COMPLETIONS) => {
+            refuse(ApiError::wrong_method(method, CHAT_COMPLETIONS, &Method::POST))
+        }
         (method, MODELS) => refuse(ApiError::wrong_method(method, MODELS, &Method::GET)),
         (method, path) => refuse(ApiError::unknown_route(method, path)),
     }
@@ -80,8 +96,12 @@ fn refuse<'a>(error: ApiError) -> Answer<'a> {
 /// The path as the API defines it, without stage or base path; as it came where the API has none.
 fn path(request: &Request) -> String {
     let path = request.raw_http_path();
-    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return path.to_owned() };
-    if let Some(resource) = context.resource_path.as_ref().filter(|resource| !resource.contains('{')) {
+    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else {
+        return path.to_owned();
+    };
+    if let Some(resource) =
+        context.resource_path.as_ref().filter(|resource| !resource.contains('{'))
+    {
         return resource.clone();
     }
     let stage = context.stage.as_deref().unwrap_or_default();

@@ -19,7 +19,8 @@ pub(crate) async fn list<C: EntitlementStore + CatalogStore, L, P>(
 ) -> Result<Response<Body>, ApiError> {
     let context = caller(request)?;
     context.require(Permission::ListModels)?;
-    let entitlements = state.configuration.entitlements(&context, Freshness::Recent, call.started_ms).await?;
+    let entitlements =
+        state.configuration.entitlements(&context, Freshness::Recent, call.started_ms).await?;
     let catalog = state.configuration.catalog(Freshness::Remembered, call.started_ms).await?;
     let allowed = entitlements.iter().flat_map(|entitlements| &entitlements.tenant.models.0);
     let data: Vec<Value> = allowed
@@ -29,6 +30,8 @@ pub(crate) async fn list<C: EntitlementStore + CatalogStore, L, P>(
         })
         .collect();
     let mut response = Response::new(full(json!({ "object": "list", "data": data }).to_string()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

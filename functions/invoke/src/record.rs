@@ -66,7 +66,8 @@ impl Admission {
             return (usage, false);
         }
         let none = (TokenUsage::default(), false);
-        let estimate = |input, output| (TokenUsage { input, output, ..TokenUsage::default() }, true);
+        let estimate =
+            |input, output| (TokenUsage { input, output, ..TokenUsage::default() }, true);
         match (&ending.error, ending.seen_output) {
             (Some(error), _) if !error.may_have_run => none,
             (_, Some(output)) => estimate(self.bound.likely_input, output.min(self.bound.output)),
@@ -111,7 +112,11 @@ impl Admission {
             usage,
             is_estimated,
             price_version: detail.price_version.clone(),
-            cost_nanousd: if is_estimated { cost.min(self.reservation.amount_nanousd) } else { cost },
+            cost_nanousd: if is_estimated {
+                cost.min(self.reservation.amount_nanousd)
+            } else {
+                cost
+            },
             reserved_nanousd: self.reservation.amount_nanousd,
             outcome,
             latency_ms: milliseconds(self.call.started.elapsed()),
@@ -124,7 +129,11 @@ impl Admission {
     ///
     /// A record that cannot be written is not lost: the sweep finds the reservation and writes one
     /// at what was reserved.
-    pub(crate) async fn record<C, L: UsageStore, P>(&self, state: &State<C, L, P>, ending: &Ending) {
+    pub(crate) async fn record<C, L: UsageStore, P>(
+        &self,
+        state: &State<C, L, P>,
+        ending: &Ending,
+    ) {
         let Some(record) = self.to_record(ending, &state.region) else { return };
         if record.cost_nanousd > record.reserved_nanousd {
             let (cost, reserved) = (record.cost_nanousd.0, record.reserved_nanousd.0);

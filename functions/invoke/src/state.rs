@@ -32,7 +32,8 @@ impl State<Configuration, Ledger, Bedrock> {
     /// A variable that is missing, or a role that is none.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub async fn from_env() -> Result<Self, lambda_http::Error> {
-        let heartbeat_ms = std::env::var("HEARTBEAT_INTERVAL_MS").ok().and_then(|text| text.parse().ok());
+        let heartbeat_ms =
+            std::env::var("HEARTBEAT_INTERVAL_MS").ok().and_then(|text| text.parse().ok());
         let (tenancy, ledger) = (std::env::var("TENANCY_TABLE")?, std::env::var("LEDGER_TABLE")?);
         let settings = Settings {
             role_arn: std::env::var("TENANT_ACCESS_ROLE_ARN")?,

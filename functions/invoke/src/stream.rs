@@ -179,7 +179,8 @@ async fn open<C, L, P: Provider>(
             let events = state.provider.stream(&call, *request).await?;
             let id = format!("chatcmpl-{}", admission.call.id);
             let created = admission.call.started_ms.div_euclid(1_000);
-            let renderer = StreamRenderer::new(id, created, admission.model.id.as_str(), includes_usage);
+            let renderer =
+                StreamRenderer::new(id, created, admission.model.id.as_str(), includes_usage);
             Ok(Source::Translated { events, renderer })
         }
         Payload::Forwarded(bytes) => {
@@ -204,8 +205,12 @@ enum Source {
 impl Source {
     async fn next(&mut self) -> Option<Result<Bytes, ProviderError>> {
         match self {
-            Self::Translated { events, renderer } => Some(events.next().await?.map(|event| renderer.render(&event))),
-            Self::Forwarded { bytes, scanner, .. } => Some(bytes.next().await?.map(|piece| scanner.push(&piece))),
+            Self::Translated { events, renderer } => {
+                Some(events.next().await?.map(|event| renderer.render(&event)))
+            }
+            Self::Forwarded { bytes, scanner, .. } => {
+                Some(bytes.next().await?.map(|piece| scanner.push(&piece)))
+            }
         }
     }
 
@@ -234,7 +239,9 @@ impl Source {
         };
         let (kind, message) = match (error, is_finished) {
             (Some(message), _) => (ProviderErrorKind::ModelError, message.to_owned()),
-            (None, false) => (ProviderErrorKind::Interrupted, "the answer never came to its end".to_owned()),
+            (None, false) => {
+                (ProviderErrorKind::Interrupted, "the answer never came to its end".to_owned())
+            }
             (None, true) => return None,
         };
         Some(ProviderError { kind, message, provider_request_id: None, may_have_run: true })

@@ -28,9 +28,10 @@ pub(crate) async fn answer<C, L: UsageStore, P: Provider>(
     payload: Payload,
 ) -> Result<Response<Body>, ApiError> {
     let asked = Instant::now();
-    let answer = tokio::time::timeout_at(admission.call.deadline().into(), ask(state, &admission, payload))
-        .await
-        .unwrap_or_else(|_| Err(timed_out()));
+    let answer =
+        tokio::time::timeout_at(admission.call.deadline().into(), ask(state, &admission, payload))
+            .await
+            .unwrap_or_else(|_| Err(timed_out()));
     let provider_time = asked.elapsed();
     let answer = match answer {
         Ok(answer) => answer,
@@ -52,7 +53,10 @@ pub(crate) async fn answer<C, L: UsageStore, P: Provider>(
     let mut response = Response::new(full(answer.body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("server-timing", server_timing(admission.call.started.elapsed().saturating_sub(provider_time)));
+    headers.insert(
+        "server-timing",
+        server_timing(admission.call.started.elapsed().saturating_sub(provider_time)),
+    );
     Ok(response)
 }
 

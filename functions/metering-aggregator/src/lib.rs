@@ -34,11 +34,15 @@ impl State<Ledger> {
 ///
 /// # Errors
 /// An event that is neither, or a sweep that could not finish; the next one takes it up again.
-pub async fn handle(state: &State<impl SettlementStore>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+pub async fn handle(
+    state: &State<impl SettlementStore>,
+    event: LambdaEvent<Value>,
+) -> Result<Value, Error> {
     if event.payload.get("Records").is_some() {
         let event: StreamEvent = serde_json::from_value(event.payload)?;
         let failed = settle_batch(&state.ledger, event).await;
-        let failures: Vec<Value> = failed.into_iter().map(|item| json!({ "itemIdentifier": item })).collect();
+        let failures: Vec<Value> =
+            failed.into_iter().map(|item| json!({ "itemIdentifier": item })).collect();
         return Ok(json!({ "batchItemFailures": failures }));
     }
     let schedule: Schedule = serde_json::from_value(event.payload)?;
@@ -46,8 +50,15 @@ pub async fn handle(state: &State<impl SettlementStore>, event: LambdaEvent<Valu
         tracing::error!(%error, cause = error.source.to_string(), "the sweep could not finish");
         error
     })?;
-    tracing::info!(settled = swept.settled, estimated = swept.estimated, released = swept.released, "swept");
-    Ok(json!({ "settled": swept.settled, "estimated": swept.estimated, "released": swept.released }))
+    tracing::info!(
+        settled = swept.settled,
+        estimated = swept.estimated,
+        released = swept.released,
+        "swept"
+    );
+    Ok(
+        json!({ "settled": swept.settled, "estimated": swept.estimated, "released": swept.released }),
+    )
 }
 
 /// A scheduled event of EventBridge. Its time is the sweep's clock, so a late or repeated delivery

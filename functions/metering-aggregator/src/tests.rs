@@ -39,7 +39,10 @@ fn ledger() -> InMemoryLedger {
     InMemoryLedger::with_meters(meters)
 }
 
-async fn invoke(state: &State<InMemoryLedger>, event: &str) -> Result<Value, lambda_runtime::Error> {
+async fn invoke(
+    state: &State<InMemoryLedger>,
+    event: &str,
+) -> Result<Value, lambda_runtime::Error> {
     handle(state, LambdaEvent::new(serde_json::from_str(event)?, Context::default())).await
 }
 
@@ -67,7 +70,11 @@ async fn a_failure_is_reported_where_it_happened_and_nothing_after_it_is_passed_
     let broken = include_str!("../testdata/stream.json").replacen(r#""schema""#, r#""scheme""#, 1);
     let answer = invoke(&state, &broken).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "100" }] }));
-    assert_eq!(settled(&state.ledger, "globex", "markets"), [(0, 100, 1); 2], "delivered again later");
+    assert_eq!(
+        settled(&state.ledger, "globex", "markets"),
+        [(0, 100, 1); 2],
+        "delivered again later"
+    );
 
     let state = State { ledger: ledger() };
     state.ledger.fail("settle");
@@ -89,7 +96,10 @@ async fn other_changes_of_the_table_are_ignored() {
 async fn a_schedule_sweeps_by_its_own_time() {
     let state = State { ledger: ledger() };
     let early = include_str!("../testdata/schedule.json").replace("13:00:00", "12:15:00");
-    assert_eq!(invoke(&state, &early).await.unwrap(), json!({ "settled": 0, "estimated": 0, "released": 0 }));
+    assert_eq!(
+        invoke(&state, &early).await.unwrap(),
+        json!({ "settled": 0, "estimated": 0, "released": 0 })
+    );
     invoke(&state, r#"{"time":"yesterday"}"#).await.unwrap_err();
     state.ledger.fail("meter");
     invoke(&state, include_str!("../testdata/schedule.json")).await.unwrap_err();

@@ -46,7 +46,10 @@ impl Aws {
         let (identity, identity_url) = listen().await?;
         let router = Router::new()
             .route("/", post(assume_role))
-            .route(&format!("/{USER_POOL}/.well-known/jwks.json"), get(|State(keys): State<String>| async move { keys }))
+            .route(
+                &format!("/{USER_POOL}/.well-known/jwks.json"),
+                get(|State(keys): State<String>| async move { keys }),
+            )
             .with_state(key.jwks().to_string());
         tokio::spawn(async move { axum::serve(identity, router).await });
         let client = reqwest::Client::builder().no_proxy().build()?;
@@ -94,7 +97,8 @@ impl Aws {
         let mut open = 0;
         for scope in scopes() {
             let key = json!({ "PK": { "S": scope }, "SK": { "S": "METER" } });
-            let answer = self.dynamodb("GetItem", &json!({ "TableName": LEDGER, "Key": key })).await?;
+            let answer =
+                self.dynamodb("GetItem", &json!({ "TableName": LEDGER, "Key": key })).await?;
             open += answer.pointer("/Item/open/M").and_then(Value::as_object).map_or(0, Map::len);
         }
         Ok(open)
@@ -179,7 +183,11 @@ impl Aws {
             .send()
             .await?;
         let (status, text) = (answer.status(), answer.text().await?);
-        if status.is_success() { Ok(serde_json::from_str(&text)?) } else { Err(format!("{operation}: {text}").into()) }
+        if status.is_success() {
+            Ok(serde_json::from_str(&text)?)
+        } else {
+            Err(format!("{operation}: {text}").into())
+        }
     }
 }
 

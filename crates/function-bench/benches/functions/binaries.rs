@@ -32,7 +32,13 @@ pub(crate) struct Size {
 /// the features are those of what is deployed.
 pub(crate) fn build(root: &Path, profile: &str) -> Result<Binaries> {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(root).args(["build", "--profile", profile, "--message-format", "json-render-diagnostics"]);
+    cargo.current_dir(root).args([
+        "build",
+        "--profile",
+        profile,
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     for name in FUNCTIONS {
         cargo.args(["--bin", name]);
     }
@@ -59,6 +65,7 @@ pub(crate) fn build(root: &Path, profile: &str) -> Result<Binaries> {
 /// How large the program at `path` is, and a zip file with it.
 pub(crate) fn size(path: &Path) -> Result<Size> {
     let program = fs::read(path)?;
-    let zip = miniz_oxide::deflate::compress_to_vec(&program, DEFLATE_LEVEL).len() + ZIP_FRAME_BYTES;
+    let zip =
+        miniz_oxide::deflate::compress_to_vec(&program, DEFLATE_LEVEL).len() + ZIP_FRAME_BYTES;
     Ok(Size { binary: program.len(), zip })
 }

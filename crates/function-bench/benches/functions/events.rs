@@ -8,7 +8,8 @@ use crate::aws::REGION;
 
 const CHAT: &str = include_str!("../../../../functions/invoke/testdata/chat.json");
 const AUTHORIZER: &str = include_str!("../../../../functions/authorizer/testdata/api_gateway.json");
-const SCHEDULE: &str = include_str!("../../../../functions/metering-aggregator/testdata/schedule.json");
+const SCHEDULE: &str =
+    include_str!("../../../../functions/metering-aggregator/testdata/schedule.json");
 
 /// Pieces of an answer.
 const PIECES: usize = 20;
@@ -64,7 +65,11 @@ fn native(title: &'static str, model_id: &str, is_streamed: bool) -> Result<Work
 }
 
 fn provider_model_id<'a>(models: &'a Value, id: &str) -> Result<&'a str> {
-    let model = models.as_array().into_iter().flatten().find(|model| model.get("id").is_some_and(|found| found == id));
+    let model = models
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|model| model.get("id").is_some_and(|found| found == id));
     let name = model.and_then(|model| model.get("provider_model_id")?.as_str());
     Ok(name.ok_or_else(|| format!("models.json has no {id}"))?)
 }
@@ -99,7 +104,9 @@ pub(crate) fn schedule() -> Bytes {
 
 /// What the ledger's stream says of new records, given in DynamoDB's JSON.
 pub(crate) fn stream(records: &[Value]) -> Bytes {
-    let arn = format!("arn:aws:dynamodb:{REGION}:111122223333:table/ledger/stream/2026-11-01T00:00:00.000");
+    let arn = format!(
+        "arn:aws:dynamodb:{REGION}:111122223333:table/ledger/stream/2026-11-01T00:00:00.000"
+    );
     let records = records.iter().enumerate().map(|(number, item)| {
         json!({
             "eventID": number.to_string(), "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb",

@@ -85,7 +85,10 @@ impl Function {
     pub(crate) async fn first_call(&mut self, event: &Bytes) -> Result<Start> {
         let ready_at = self.api.ready().await.map_err(|error| self.blame(&*error))?;
         let (_, answer) = self.ask(event).await?;
-        Ok(Start { init: ready_at - self.started_at, first_answer: answer.end_at - self.started_at })
+        Ok(Start {
+            init: ready_at - self.started_at,
+            first_answer: answer.end_at - self.started_at,
+        })
     }
 
     /// Hands over one event; the answer must be what a caller wants.
@@ -97,7 +100,7 @@ impl Function {
         Ok(Invocation {
             first: answer.first_at - asked_at,
             total: answer.end_at - asked_at,
-            cpu: self.cpu_time()? - cpu_before,
+            cpu: self.cpu_time()?.saturating_sub(cpu_before),
             body: answer.body,
         })
     }
@@ -111,11 +114,15 @@ impl Function {
     }
 
     async fn ask(&mut self, event: &Bytes) -> Result<(Instant, Answer)> {
-        let (asked_at, answer) = self.api.invoke(event.clone()).await.map_err(|error| self.blame(&*error))?;
-        let head: Value = answer.head.as_deref().map(serde_json::from_slice).transpose()?.unwrap_or_default();
+        let (asked_at, answer) =
+            self.api.invoke(event.clone()).await.map_err(|error| self.blame(&*error))?;
+        let head: Value =
+            answer.head.as_deref().map(serde_json::from_slice).transpose()?.unwrap_or_default();
         match head.get("statusCode").and_then(Value::as_u64) {
             None | Some(200) => Ok((asked_at, answer)),
-            Some(status) => Err(self.blame(&format!("{status}: {}", String::from_utf8_lossy(&answer.body)))),
+            Some(status) => {
+                Err(self.blame(&format!("{status}: {}", String::from_utf8_lossy(&answer.body))))
+            }
         }
     }
 

@@ -70,6 +70,7 @@ async fn measure(arguments: &Arguments, root: &Path, logs: PathBuf) -> Result<Re
         sizes.push((name, binaries::size(binaries.get(name).ok_or("no such function")?)?));
     }
 
+    let before = function_bench::load()?;
     let models = read(&root.join("infra/seed/models.json"))?;
     let key = SigningKey::generate()?;
     let aws = Aws::start(&key, &models, &read(&root.join("infra/seed/prices.json"))?).await?;
@@ -90,7 +91,8 @@ async fn measure(arguments: &Arguments, root: &Path, logs: PathBuf) -> Result<Re
     let (authorizations, memory) = measure::authorizations(&launcher, &authorization).await?;
     let mut memories = vec![("authorizer", format!("{CALLS_TO_MEMORY} calls"), memory)];
     progress(&format!("calling models, {} times each way", arguments.calls));
-    let (calls, memory) = measure::calls(&launcher, &mut books, &workloads, arguments.calls).await?;
+    let (calls, memory) =
+        measure::calls(&launcher, &mut books, &workloads, arguments.calls).await?;
     memories.extend(memory.map(|memory| ("invoke", format!("{CALLS_TO_MEMORY} calls"), memory)));
 
     progress(&format!("settling {} batches", arguments.batches));
@@ -100,7 +102,18 @@ async fn measure(arguments: &Arguments, root: &Path, logs: PathBuf) -> Result<Re
     memories.push(("metering-aggregator", after, books.close().await?));
     let write = measure::writes(&launcher.aws).await?;
     let profile = arguments.functions_profile.clone();
-    Ok(Report { profile, sizes, starts, memory: memories, authorizations, calls, settlements, write })
+    let load = [before, function_bench::load()?];
+    Ok(Report {
+        profile,
+        load,
+        sizes,
+        starts,
+        memory: memories,
+        authorizations,
+        calls,
+        settlements,
+        write,
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "a person waits")]

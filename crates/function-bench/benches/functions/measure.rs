@@ -67,7 +67,12 @@ pub(crate) struct Invocations {
 }
 
 /// Starts `function` `times` times, handing each process one event.
-pub(crate) async fn starts(launcher: &Launcher, function: &'static str, event: &Bytes, times: u32) -> Result<Starts> {
+pub(crate) async fn starts(
+    launcher: &Launcher,
+    function: &'static str,
+    event: &Bytes,
+    times: u32,
+) -> Result<Starts> {
     let mut starts = Starts { function, init: Sample::default(), first_answer: Sample::default() };
     for _ in 0..times {
         let mut process = launcher.start(function).await?;
@@ -80,7 +85,10 @@ pub(crate) async fn starts(launcher: &Launcher, function: &'static str, event: &
 }
 
 /// Authorizes the same token over and over; memory is that after [`CALLS_TO_MEMORY`].
-pub(crate) async fn authorizations(launcher: &Launcher, event: &Bytes) -> Result<(Invocations, Memory)> {
+pub(crate) async fn authorizations(
+    launcher: &Launcher,
+    event: &Bytes,
+) -> Result<(Invocations, Memory)> {
     let mut process = launcher.start("authorizer").await?;
     let mut invocations = Invocations::default();
     for _ in 0..CALLS_TO_MEMORY {
@@ -105,7 +113,11 @@ pub(crate) async fn calls(
     let mut invoke = launcher.start("invoke").await?;
     let mut results: Vec<Calls> = workloads
         .iter()
-        .map(|workload| Calls { title: workload.title, is_streamed: workload.is_streamed, ..Calls::default() })
+        .map(|workload| Calls {
+            title: workload.title,
+            is_streamed: workload.is_streamed,
+            ..Calls::default()
+        })
         .collect();
     let (mut memory, mut answered) = (None, 0);
     for round in 0..WARM_UP + rounds {
@@ -139,9 +151,14 @@ pub(crate) async fn calls(
 }
 
 /// The times until the first byte of the model's answer and until the last.
-async fn ask_model(client: &reqwest::Client, aws: &Aws, workload: &Workload) -> Result<(Duration, Duration)> {
+async fn ask_model(
+    client: &reqwest::Client,
+    aws: &Aws,
+    workload: &Workload,
+) -> Result<(Duration, Duration)> {
     let request = client.post(format!("{}{}", aws.models_url, workload.path));
-    let request = request.header("content-type", "application/json").body(workload.body.clone()).build()?;
+    let request =
+        request.header("content-type", "application/json").body(workload.body.clone()).build()?;
     let asked_at = Instant::now();
     let mut answer = client.execute(request).await?.error_for_status()?;
     let mut first = None;
@@ -161,7 +178,11 @@ fn require_whole(workload: &Workload, body: &[u8]) -> Result<()> {
         body.contains("\"finish_reason\":\"stop\"")
     };
     let is_whole = is_whole && body.contains("river");
-    if is_whole { Ok(()) } else { Err(format!("{}: not a whole answer: {body}", workload.title).into()) }
+    if is_whole {
+        Ok(())
+    } else {
+        Err(format!("{}: not a whole answer: {body}", workload.title).into())
+    }
 }
 
 /// `metering-aggregator`, and how far it has read.
@@ -173,7 +194,10 @@ pub(crate) struct Books {
 
 impl Books {
     pub(crate) async fn open(launcher: &Launcher) -> Result<Self> {
-        Ok(Self { aggregator: launcher.start("metering-aggregator").await?, last: "USAGE#".to_owned() })
+        Ok(Self {
+            aggregator: launcher.start("metering-aggregator").await?,
+            last: "USAGE#".to_owned(),
+        })
     }
 
     /// Settles whatever has been recorded.
@@ -226,7 +250,8 @@ pub(crate) async fn settlements(
         for _ in 0..BATCH {
             invoke.call(&workload.event).await?;
         }
-        let (records, time, cpu) = books.settle_batch(&launcher.aws).await?.ok_or("no call was recorded")?;
+        let (records, time, cpu) =
+            books.settle_batch(&launcher.aws).await?.ok_or("no call was recorded")?;
         let records = u32::try_from(records)?;
         invocations.time.push_time(time / records);
         invocations.cpu.push_time(cpu / records);

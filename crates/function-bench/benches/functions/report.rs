@@ -12,6 +12,8 @@ use crate::measure::{BATCH, CALLS_TO_MEMORY, Calls, Compared, Invocations, Start
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) profile: String,
+    /// Load of the machine before and after.
+    pub(crate) load: [f64; 2],
     pub(crate) sizes: Vec<(&'static str, Size)>,
     pub(crate) starts: Vec<Starts>,
     pub(crate) memory: Vec<(&'static str, String, Memory)>,
@@ -45,7 +47,7 @@ impl Report {
             })
         });
         json!({
-            "profile": self.profile,
+            "profile": self.profile, "load": self.load,
             "sizes": sizes.collect::<Vec<_>>(),
             "starts": starts.collect::<Vec<_>>(),
             "memory": memory.collect::<Vec<_>>(),
@@ -86,11 +88,16 @@ fn ratio(compared: &Compared) -> f64 {
 /// As tables in Markdown.
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let [before, after] = self.load;
+        writeln!(f, "Load of the machine: {before:.1} before, {after:.1} after.\n")?;
         writeln!(f, "| function | binary, MB | zip, MB |\n|---|--:|--:|")?;
         for (function, size) in &self.sizes {
             writeln!(f, "| `{function}` | {} | {} |", megabytes(size.binary), megabytes(size.zip))?;
         }
-        writeln!(f, "\n| start of process, ms | until it asks for an event: p50 | p95 | until the first answer: p50 | p95 |")?;
+        writeln!(
+            f,
+            "\n| start of process, ms | until it asks for an event: p50 | p95 | until the first answer: p50 | p95 |"
+        )?;
         writeln!(f, "|---|--:|--:|--:|--:|")?;
         for starts in &self.starts {
             let (init, first) = (&starts.init, &starts.first_answer);
@@ -122,8 +129,17 @@ impl Display for Report {
             settlements.time.percentile(99),
         )?;
         let write = &self.write;
-        writeln!(f, "| one `UpdateItem` of dynoxide alone | | {:.2} | {:.2} |", write.median(), write.percentile(99))?;
-        writeln!(f, "\n`metering-aggregator` settles {:.0} records per second.", self.records_per_second())
+        writeln!(
+            f,
+            "| one `UpdateItem` of dynoxide alone | | {:.2} | {:.2} |",
+            write.median(),
+            write.percentile(99)
+        )?;
+        writeln!(
+            f,
+            "\n`metering-aggregator` settles {:.0} records per second.",
+            self.records_per_second()
+        )
     }
 }
 
@@ -144,10 +160,19 @@ impl Report {
     }
 }
 
-fn write_compared(f: &mut Formatter<'_>, title: &str, cpu: &str, compared: &Compared) -> fmt::Result {
-    let (direct, gateway, added) = (compared.direct.median(), compared.gateway.median(), compared.added.median());
+fn write_compared(
+    f: &mut Formatter<'_>,
+    title: &str,
+    cpu: &str,
+    compared: &Compared,
+) -> fmt::Result {
+    let (direct, gateway, added) =
+        (compared.direct.median(), compared.gateway.median(), compared.added.median());
     let (p99, ratio) = (compared.added.percentile(99), ratio(compared));
-    writeln!(f, "| {title} | {cpu} | {direct:.2} | {gateway:.2} | {added:.2} | {p99:.2} | {ratio:.1} |")
+    writeln!(
+        f,
+        "| {title} | {cpu} | {direct:.2} | {gateway:.2} | {added:.2} | {p99:.2} | {ratio:.1} |"
+    )
 }
 
 fn megabytes(bytes: usize) -> String {

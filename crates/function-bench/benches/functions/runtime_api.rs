@@ -93,7 +93,9 @@ impl RuntimeApi {
     pub(crate) async fn ready(&mut self) -> Result<Instant> {
         let waiting = match self.waiting.take() {
             Some(waiting) => waiting,
-            None => timeout(PATIENCE, self.waits.recv()).await?.ok_or("the Runtime API is closed")??,
+            None => {
+                timeout(PATIENCE, self.waits.recv()).await?.ok_or("the Runtime API is closed")??
+            }
         };
         let since = waiting.since;
         self.waiting = Some(waiting);
@@ -135,12 +137,19 @@ async fn next(State(exchange): State<Arc<Exchange>>) -> Response {
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned()),
         ("lambda-runtime-deadline-ms", (crate::unix_ms() + TIME_LIMIT_MS).to_string()),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:111122223333:function:bench".to_owned()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:111122223333:function:bench".to_owned(),
+        ),
     ];
     (headers, event).into_response()
 }
 
-async fn response(State(exchange): State<Arc<Exchange>>, headers: HeaderMap, body: Body) -> StatusCode {
+async fn response(
+    State(exchange): State<Arc<Exchange>>,
+    headers: HeaderMap,
+    body: Body,
+) -> StatusCode {
     let is_streamed = headers.contains_key("lambda-runtime-function-response-mode");
     exchange.answer(read(is_streamed, body).await);
     StatusCode::ACCEPTED
@@ -157,7 +166,12 @@ async fn read(is_streamed: bool, body: Body) -> std::result::Result<Answer, Stri
         }
     }
     let end_at = Instant::now();
-    Ok(Answer { head: prelude.head().map(<[u8]>::to_vec), body, first_at: first_at.unwrap_or(end_at), end_at })
+    Ok(Answer {
+        head: prelude.head().map(<[u8]>::to_vec),
+        body,
+        first_at: first_at.unwrap_or(end_at),
+        end_at,
+    })
 }
 
 async fn error(State(exchange): State<Arc<Exchange>>, body: String) -> StatusCode {

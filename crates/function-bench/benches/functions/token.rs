@@ -27,7 +27,10 @@ impl SigningKey {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let der: Pkcs8V1Der<'_> = pair.as_der()?;
         let label = "PRIVATE KEY";
-        let pem = format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der.as_ref()));
+        let pem = format!(
+            "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+            STANDARD.encode(der.as_ref())
+        );
         let private = EncodingKey::from_rsa_pem(pem.as_bytes())?;
         let mut jwk = Jwk::from_encoding_key(&private, Algorithm::RS256)?;
         jwk.common.key_id = Some(KEY_ID.to_owned());
@@ -41,12 +44,12 @@ impl SigningKey {
 
     /// An access token of a developer, as Cognito makes them.
     pub(crate) fn access_token(&self, now_ms: u64) -> Result<String> {
-        let now_s = now_ms / 1_000;
+        let issued_at = now_ms / 1_000;
         let claims = json!({
             "sub": "0c5f1a52-bench", "cognito:groups": [format!("{TENANT}:developer")],
             "iss": format!("https://cognito-idp.{REGION}.amazonaws.com/{USER_POOL}"),
             "version": 2, "client_id": USER_POOL_CLIENT, "origin_jti": "o", "token_use": "access",
-            "scope": "aws.cognito.signin.user.admin", "auth_time": now_s, "exp": now_s + VALID_S, "iat": now_s,
+            "scope": "aws.cognito.signin.user.admin", "auth_time": issued_at, "exp": issued_at + VALID_S, "iat": issued_at,
             "jti": "j", "username": "developer",
         });
         let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::RS256) };

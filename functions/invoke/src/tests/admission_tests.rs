@@ -19,7 +19,12 @@ fn nothing_happened(gateway: &Gateway) {
 #[tokio::test]
 async fn a_model_that_is_not_allowed_is_not_found() {
     let gateway = Gateway::new(Limits::default(), vec![]);
-    for (tenant, model) in [("globex", "converse-a"), ("acme", "no-such"), ("acme", "unregistered-c"), ("acme", "a b\n")] {
+    for (tenant, model) in [
+        ("globex", "converse-a"),
+        ("acme", "no-such"),
+        ("acme", "unregistered-c"),
+        ("acme", "a b\n"),
+    ] {
         let response = gateway.send(tenant, &chat(model)).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{tenant} {model}");
         assert_eq!(body(response).await["error"]["code"], "model_not_found");
@@ -48,7 +53,10 @@ async fn bad_requests_are_refused_before_anything_is_reserved() {
         let response = gateway.send_as("acme", "developer", request).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{request}");
         let error = body(response).await;
-        assert!(error["error"]["message"].as_str().is_some_and(|message| message.len() > 10), "{error}");
+        assert!(
+            error["error"]["message"].as_str().is_some_and(|message| message.len() > 10),
+            "{error}"
+        );
     }
     nothing_happened(&gateway);
 }
@@ -65,7 +73,10 @@ async fn a_spent_budget_refuses_the_next_call_of_that_tenant_only() {
         assert_eq!(response.headers()["x-should-retry"], "false");
         let error = body(response).await;
         assert_eq!(error["error"]["code"], "insufficient_quota");
-        assert!(error["error"]["message"].as_str().unwrap().contains("2026-12-01T00:00:00Z"), "{error}");
+        assert!(
+            error["error"]["message"].as_str().unwrap().contains("2026-12-01T00:00:00Z"),
+            "{error}"
+        );
     }
     assert_eq!(gateway.send("globex", &chat("native-b")).await.status(), 200);
     assert_eq!(gateway.provider_calls(), 2);
@@ -115,7 +126,8 @@ async fn an_unknown_route_or_method_is_named() {
         ("POST", "DELETE", StatusCode::METHOD_NOT_ALLOWED, "Use POST"),
         ("/v1/chat/completions", "/v1/completions", StatusCode::NOT_FOUND, "POST /v1/completions"),
     ] {
-        let event = include_str!("../../testdata/chat.json").replace(from, to).replace(r#""BODY""#, "null");
+        let event =
+            include_str!("../../testdata/chat.json").replace(from, to).replace(r#""BODY""#, "null");
         let response = gateway.handle(lambda_http::request::from_str(&event).unwrap()).await;
         assert_eq!(response.status(), status);
         let error = body(response).await;

@@ -6,11 +6,17 @@ use inference::Event;
 use metering::{NanoUsd, Outcome};
 use serde_json::json;
 
-use super::support::{Gateway, Script, USAGE, body, chat, frame, streamed, text, text_events, whole};
+use super::support::{
+    Gateway, Script, USAGE, body, chat, frame, streamed, text, text_events, whole,
+};
 
 #[tokio::test]
 async fn an_answer_carries_its_text_its_usage_and_the_gateways_headers() {
-    let limits = Limits { requests_per_minute: Some(60), tokens_per_minute: Some(10_000), ..Limits::default() };
+    let limits = Limits {
+        requests_per_minute: Some(60),
+        tokens_per_minute: Some(10_000),
+        ..Limits::default()
+    };
     let gateway = Gateway::new(limits, vec![Script::Whole(whole("Hi"))]);
     let response = gateway.send("acme", &chat("converse-a")).await;
     assert_eq!(response.status(), 200);
@@ -25,7 +31,10 @@ async fn an_answer_carries_its_text_its_usage_and_the_gateways_headers() {
     let record = gateway.record();
     assert_eq!(headers["x-request-id"], record.id.call_id.as_str());
     assert_eq!((record.tenant_id.as_str(), record.lob_id.as_str()), ("acme", "retail"));
-    assert_eq!((record.usage, record.outcome, record.is_estimated), (USAGE, Outcome::Completed, false));
+    assert_eq!(
+        (record.usage, record.outcome, record.is_estimated),
+        (USAGE, Outcome::Completed, false)
+    );
     // 10 x 1,000 + 2 x 10,000 + 5 x 100 nano-USD, by hand
     assert_eq!((record.cost_nanousd, record.price_version.as_str()), (NanoUsd(30_500), "2026-11"));
     assert_eq!(record.provider_request_id.as_deref(), Some("prov-1"));
@@ -48,12 +57,19 @@ async fn pieces_are_passed_on_while_the_model_still_talks() {
 
 #[tokio::test]
 async fn a_streamed_answer_ends_with_done_and_one_record() {
-    let gateway = Gateway::new(Limits::default(), vec![Script::Events(text_events(&["Hel", "lo"]))]);
+    let gateway =
+        Gateway::new(Limits::default(), vec![Script::Events(text_events(&["Hel", "lo"]))]);
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
-    assert!(answer.contains(r#""content":"Hel""#) && answer.ends_with("data: [DONE]\n\n"), "{answer}");
+    assert!(
+        answer.contains(r#""content":"Hel""#) && answer.ends_with("data: [DONE]\n\n"),
+        "{answer}"
+    );
     assert!(!answer.contains("usage"), "it was not asked for");
     let record = gateway.record();
-    assert_eq!((record.usage, record.is_streamed, record.outcome), (USAGE, true, Outcome::Completed));
+    assert_eq!(
+        (record.usage, record.is_streamed, record.outcome),
+        (USAGE, true, Outcome::Completed)
+    );
     assert!(record.time_to_first_token_ms.is_some());
 }
 
@@ -78,7 +94,9 @@ async fn a_native_stream_is_metered_although_its_caller_did_not_ask_for_usage() 
         "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":15,\"completion_tokens\":2,\"total_tokens\":17,\"prompt_tokens_details\":{\"cached_tokens\":5}}}\n\n",
         "data: [DONE]\n\n",
     ];
-    let script = Script::Bytes(pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect());
+    let script = Script::Bytes(
+        pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect(),
+    );
     let gateway = Gateway::new(Limits::default(), vec![script]);
     let answer = text(gateway.send("globex", &streamed("native-b")).await).await;
     assert_eq!(answer, [pieces[0], pieces[1], pieces[3]].concat());
@@ -92,7 +110,12 @@ async fn a_native_stream_is_metered_although_its_caller_did_not_ask_for_usage() 
 async fn each_tenant_sees_its_own_models_only() {
     let gateway = Gateway::new(Limits::default(), vec![]);
     let ids = |list: &serde_json::Value| -> Vec<String> {
-        list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+        list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(ids(&gateway.get_models("acme").await), ["converse-a", "native-b"]);
     assert_eq!(ids(&gateway.get_models("globex").await), ["native-b"]);

@@ -7,7 +7,9 @@ use http::StatusCode;
 use inference::{Event, ProviderErrorKind};
 use metering::{NanoUsd, Outcome, TokenUsage};
 
-use super::support::{Gateway, Script, USAGE, body, chat, frame, provider_error, streamed, text, text_events, whole};
+use super::support::{
+    Gateway, Script, USAGE, body, chat, frame, provider_error, streamed, text, text_events, whole,
+};
 
 #[tokio::test]
 async fn a_refusal_by_the_provider_has_a_status_and_costs_nothing() {
@@ -16,12 +18,16 @@ async fn a_refusal_by_the_provider_has_a_status_and_costs_nothing() {
         (streamed("converse-a"), ProviderErrorKind::InvalidRequest, StatusCode::BAD_REQUEST),
         (streamed("native-b"), ProviderErrorKind::AccessDenied, StatusCode::FORBIDDEN),
     ] {
-        let gateway = Gateway::new(Limits::default(), vec![Script::Refuse(provider_error(kind, false))]);
+        let gateway =
+            Gateway::new(Limits::default(), vec![Script::Refuse(provider_error(kind, false))]);
         let response = gateway.send("acme", &request).await;
         assert_eq!(response.status(), status);
         assert!(body(response).await["error"]["message"].is_string());
         let record = gateway.record();
-        assert_eq!((record.outcome, record.cost_nanousd, record.is_estimated), (Outcome::Refused, NanoUsd::ZERO, false));
+        assert_eq!(
+            (record.outcome, record.cost_nanousd, record.is_estimated),
+            (Outcome::Refused, NanoUsd::ZERO, false)
+        );
     }
 }
 
@@ -34,7 +40,10 @@ async fn a_stream_that_breaks_ends_with_an_error_event_and_is_billed_for_what_wa
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.contains(r#""error":{"#) && !answer.contains("[DONE]"), "{answer}");
     let record = gateway.record();
-    assert_eq!((record.outcome, record.is_estimated, record.usage.output), (Outcome::Failed, true, 2));
+    assert_eq!(
+        (record.outcome, record.is_estimated, record.usage.output),
+        (Outcome::Failed, true, 2)
+    );
     assert!(record.cost_nanousd > NanoUsd::ZERO && record.cost_nanousd <= record.reserved_nanousd);
 }
 
@@ -54,7 +63,11 @@ async fn an_answer_without_usage_is_billed_by_an_estimate() {
     let gateway = Gateway::new(Limits::default(), vec![Script::Whole(answer)]);
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::OK);
     let record = gateway.record();
-    assert!(record.is_estimated && record.usage.output > 0 && record.cost_nanousd <= record.reserved_nanousd);
+    assert!(
+        record.is_estimated
+            && record.usage.output > 0
+            && record.cost_nanousd <= record.reserved_nanousd
+    );
 }
 
 #[tokio::test]
@@ -77,7 +90,9 @@ async fn a_client_that_hangs_up_is_billed_what_the_provider_produces() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thinking_model_keeps_its_caller_waiting_with_signs_of_life() {
-    let think = |kind: Vec<_>| Gateway::new(Limits::default(), vec![Script::Think(Duration::from_secs(25), kind)]);
+    let think = |kind: Vec<_>| {
+        Gateway::new(Limits::default(), vec![Script::Think(Duration::from_secs(25), kind)])
+    };
     let gateway = think(text_events(&["Hi"]));
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.starts_with(": keep-alive\n\n: keep-alive\n\ndata: "), "{answer}");
@@ -105,5 +120,8 @@ async fn an_answer_is_not_withheld_because_its_record_is_left_to_the_sweep() {
     gateway.state.ledger.fail("put_record");
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.ends_with("data: [DONE]\n\n"), "{answer}");
-    assert!(gateway.committed("acme") > NanoUsd::ZERO, "the reservation stays open until the sweep");
+    assert!(
+        gateway.committed("acme") > NanoUsd::ZERO,
+        "the reservation stays open until the sweep"
+    );
 }

@@ -13,9 +13,9 @@ use http::Response;
 use http_api::Body;
 use http_body_util::BodyExt as _;
 use inference::{
-    ByteStream, Capabilities, Catalog, CatalogStore, ContentBlock, Estimate, Event, EventStream, ForwardedResponse,
-    Model, ModelRequest, ModelResponse, Protocol, Provider, ProviderCall, ProviderError, ProviderErrorKind,
-    ReadCatalogError, StopReason,
+    ByteStream, Capabilities, Catalog, CatalogStore, ContentBlock, Estimate, Event, EventStream,
+    ForwardedResponse, Model, ModelRequest, ModelResponse, Protocol, Provider, ProviderCall,
+    ProviderError, ProviderErrorKind, ReadCatalogError, StopReason,
 };
 use lambda_http::Request;
 use metering::{NanoUsd, PicoUsd, Price, PriceBook, TokenUsage, UsageRecord};
@@ -51,15 +51,26 @@ pub(super) struct FakeProvider {
 
 impl FakeProvider {
     fn begin(&self, call: &ProviderCall<'_>, body: Vec<u8>) -> Script {
-        assert!(call.allowed_models.iter().any(|model| model.id == call.model.id), "the session covers the model");
+        assert!(
+            call.allowed_models.iter().any(|model| model.id == call.model.id),
+            "the session covers the model"
+        );
         let tenant = call.context.tenant_id.to_string();
         self.calls.lock().unwrap().push((tenant, call.model.provider_model_id.clone(), body));
-        self.scripts.lock().unwrap().pop_front().expect("the provider is called no more often than scripted")
+        self.scripts
+            .lock()
+            .unwrap()
+            .pop_front()
+            .expect("the provider is called no more often than scripted")
     }
 }
 
 impl Provider for FakeProvider {
-    async fn respond(&self, call: &ProviderCall<'_>, request: ModelRequest) -> Result<ModelResponse, ProviderError> {
+    async fn respond(
+        &self,
+        call: &ProviderCall<'_>,
+        request: ModelRequest,
+    ) -> Result<ModelResponse, ProviderError> {
         match self.begin(call, serde_json::to_vec(&request).unwrap()) {
             Script::Whole(response) => Ok(response),
             Script::Refuse(error) => Err(error),
@@ -67,7 +78,11 @@ impl Provider for FakeProvider {
         }
     }
 
-    async fn stream(&self, call: &ProviderCall<'_>, request: ModelRequest) -> Result<EventStream, ProviderError> {
+    async fn stream(
+        &self,
+        call: &ProviderCall<'_>,
+        request: ModelRequest,
+    ) -> Result<EventStream, ProviderError> {
         let events: EventStream = match self.begin(call, serde_json::to_vec(&request).unwrap()) {
             Script::Events(events) => Box::pin(futures::stream::iter(events)),
             Script::Live(events) => Box::pin(events),
@@ -81,11 +96,19 @@ impl Provider for FakeProvider {
         Ok(events)
     }
 
-    async fn forward(&self, call: &ProviderCall<'_>, body: Bytes) -> Result<ForwardedResponse, ProviderError> {
+    async fn forward(
+        &self,
+        call: &ProviderCall<'_>,
+        body: Bytes,
+    ) -> Result<ForwardedResponse, ProviderError> {
         match self.begin(call, body.to_vec()) {
             Script::Bytes(pieces) => {
                 let body: ByteStream = Box::pin(futures::stream::iter(pieces));
-                Ok(ForwardedResponse { provider_request_id: Some("prov-1".into()), content_type: None, body })
+                Ok(ForwardedResponse {
+                    provider_request_id: Some("prov-1".into()),
+                    content_type: None,
+                    body,
+                })
             }
             Script::Refuse(error) => Err(error),
             _ => unreachable!("not scripted for forwarding"),
@@ -100,7 +123,10 @@ pub(super) struct FakeConfiguration {
 }
 
 impl EntitlementStore for &'static FakeConfiguration {
-    async fn entitlements(&self, context: &TenantContext) -> Result<Option<Entitlements>, StoreError> {
+    async fn entitlements(
+        &self,
+        context: &TenantContext,
+    ) -> Result<Option<Entitlements>, StoreError> {
         Ok(self.tenants.lock().unwrap().get(context.tenant_id.as_str()).cloned())
     }
 }
@@ -165,7 +191,8 @@ impl Gateway {
             cache_write_5m: None,
             cache_write_1h: None,
         };
-        let models = [model("converse-a", Protocol::Converse), model("native-b", Protocol::OpenaiChat)];
+        let models =
+            [model("converse-a", Protocol::Converse), model("native-b", Protocol::OpenaiChat)];
         let book = PriceBook {
             version: "2026-11".into(),
             valid_from: 0,
@@ -259,7 +286,14 @@ pub(super) fn streamed(model: &str) -> Value {
 
 pub(super) fn text_events(pieces: &[&str]) -> Vec<Result<Event, ProviderError>> {
     let deltas = pieces.iter().map(|text| Event::TextDelta { block: 0, text: (*text).to_owned() });
-    deltas.chain([Event::BlockStop { block: 0 }, Event::Stop { reason: StopReason::EndTurn }, Event::Usage(USAGE)]).map(Ok).collect()
+    deltas
+        .chain([
+            Event::BlockStop { block: 0 },
+            Event::Stop { reason: StopReason::EndTurn },
+            Event::Usage(USAGE),
+        ])
+        .map(Ok)
+        .collect()
 }
 
 pub(super) fn whole(text: &str) -> ModelResponse {
