@@ -315,11 +315,12 @@ def check_books(
             if outcome == "completed":
                 assert record["call_id"] in called, "a record of a call that was never made"
                 assert (is_estimated, cost) == (False, record["reserved_nanousd"]), "scripted so"
-            elif outcome == "refused":
-                assert (is_estimated, cost) == (False, 0), "STS or the provider said no: nothing ran"
-            else:
-                assert is_estimated
+            elif is_estimated:
+                assert outcome in ("abandoned", "failed")
                 assert 0 < cost <= record["reserved_nanousd"]
+            else:
+                assert outcome in ("refused", "failed")
+                assert cost == 0, "STS or the provider failed before anything ran"
         cost = sum(int(record["cost_nanousd"]) for record in kept)
         tokens = sum(int(sum(record["usage"].values())) for record in kept)
         meter = meters[f"TENANT#{tenant_id}"]

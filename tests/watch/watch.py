@@ -11,8 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,34 +87,57 @@ class Watch:
             connection.close()
 
     def stop(self) -> None:
-        """Ends it as Ctrl-C does."""
+        """Ends it as Ctrl-C does, and makes sure that everything that it started has ended, too."""
+        started = self.processes()
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGINT)
+            self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while left := started.items() & _running().items():
+                assert time.monotonic() < deadline, f"still running: {left}"
+                time.sleep(0.05)
+        finally:
+            for pid in dict(started.items() & _running().items()):
+                os.kill(pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """Ends whatever is left, without a warning."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait(STOP_TIMEOUT_S)
 
-    def processes(self) -> list[str]:
-        """What still runs of all that it started."""
-        return list(_command_lines(self.process.pid))
+    def processes(self) -> dict[int, Process]:
+        """All processes below it. The functions are in sessions of their own."""
+        running = _running()
+        found: dict[int, Process] = {}
+        parents = {self.process.pid}
+        while parents:
+            found |= (children := {pid: process for pid, process in running.items() if process.parent in parents})
+            parents = set(children)
+        return found
 
 
-def _command_lines(session: int) -> Iterator[str]:
-    listed = subprocess.run(["ps", "-A", "-o", "sess=,stat=,args="], capture_output=True, text=True, check=True)
+@dataclass(frozen=True)
+class Process:
+    """A running process."""
+
+    started: str
+    command: str
+    parent: int = field(compare=False)
+
+
+def _running() -> dict[int, Process]:
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,stat=,lstart=,args="], capture_output=True, text=True, check=True
+    )
+    running = {}
     for line in listed.stdout.splitlines():
-        owner, state, arguments = line.split(None, 2)
-        if owner == str(session) and not state.startswith("Z"):
-            yield arguments
+        pid, parent, state, *started, command = line.split(None, 8)
+        if not state.startswith("Z"):
+            running[int(pid)] = Process(" ".join(started), command, int(parent))
+    return running
 
 
 def recorded(path: str, **replacements: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ impl InMemoryLedger {
     fn begin(
         &self,
         operation: &'static str,
-        subject: impl ToString,
+        subject: &impl ToString,
     ) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.lock();
         if state.failing.contains(operation) {
@@ -148,7 +148,7 @@ impl UsageStore for InMemoryLedger {
 
 impl SettlementStore for InMemoryLedger {
     async fn scopes(&self) -> Result<Vec<Scope>, StoreError> {
-        Ok(self.begin("scopes", "the ledger")?.meters.keys().cloned().collect())
+        Ok(self.begin("scopes", &"the ledger")?.meters.keys().cloned().collect())
     }
 
     async fn meter(&self, scope: &Scope) -> Result<Option<Meter>, StoreError> {

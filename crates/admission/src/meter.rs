@@ -226,14 +226,6 @@ impl Standing {
         }
         Ok(())
     }
-
-    /// How many more calls and tokens fit into the current minute, `None` where nothing limits them.
-    pub fn remaining(&self, limits: &Limits) -> (Option<u64>, Option<u64>) {
-        (
-            limits.requests_per_minute.map(|allowed| allowed.saturating_sub(self.minute_requests)),
-            limits.tokens_per_minute.map(|allowed| allowed.saturating_sub(self.minute_tokens)),
-        )
-    }
 }
 
 impl Denial {

@@ -71,7 +71,7 @@ async fn sweep_one(
     let has_twin = store.meter(&twin).await?.is_some_and(|meter| meter.open.contains_key(call_id));
     match &reservation.detail {
         _ if !has_twin => {
-            outcome.released += u64::from(store.release_orphan(scope, call_id).await?)
+            outcome.released += u64::from(store.release_orphan(scope, call_id).await?);
         }
         Some(detail) => {
             let record = estimated_record(id, reservation, detail, now_ms);

@@ -1,5 +1,7 @@
 //! Admission, settlement and sweep together, over the in-memory ledger.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::BTreeSet;
 
 use admission::fakes::InMemoryLedger;

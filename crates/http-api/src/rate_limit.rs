@@ -1,56 +1,53 @@
 //! `x-ratelimit-*`: how much of the caller's minute is left.
 
-use admission::{Admitted, Minute};
+use admission::{Admitted, Limits, Minute, Standing};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The headers that OpenAI's clients know, each for the scope with the least left; a kind of limit
 /// that no scope has gives none.
 pub fn rate_limit_headers(admitted: &Admitted, now_ms: i64) -> HeaderMap {
-    let mut headers = HeaderMap::new();
     let reset_ms = Minute(Minute::of(now_ms).0 + 1).start_ms().saturating_sub(now_ms);
     let reset = format!("{}s", u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000));
-    let tightest = |pick: fn((Option<u64>, Option<u64>)) -> Option<u64>| {
-        admitted
-            .standings
-            .iter()
-            .filter_map(|(scope, standing)| {
-                let limits = (scope.limits.requests_per_minute, scope.limits.tokens_per_minute);
-                Some((pick(standing.remaining(&scope.limits))?, pick(limits)?))
-            })
-            .min()
-    };
-    let kinds: [(_, [&'static str; 3]); 2] = [
-        (
-            tightest(|(requests, _)| requests),
-            [
-                "x-ratelimit-limit-requests",
-                "x-ratelimit-remaining-requests",
-                "x-ratelimit-reset-requests",
-            ],
-        ),
-        (
-            tightest(|(_, tokens)| tokens),
-            [
-                "x-ratelimit-limit-tokens",
-                "x-ratelimit-remaining-tokens",
-                "x-ratelimit-reset-tokens",
-            ],
-        ),
-    ];
-    for (found, [limit_name, remaining_name, reset_name]) in kinds {
+    let requests =
+        tightest(admitted, |limits, used| (limits.requests_per_minute, used.minute_requests));
+    let tokens = tightest(admitted, |limits, used| (limits.tokens_per_minute, used.minute_tokens));
+
+    let mut headers = HeaderMap::new();
+    for (kind, found) in [("requests", requests), ("tokens", tokens)] {
         let Some((remaining, limit)) = found else { continue };
-        headers.insert(HeaderName::from_static(limit_name), HeaderValue::from(limit));
-        headers.insert(HeaderName::from_static(remaining_name), HeaderValue::from(remaining));
-        if let Ok(reset) = HeaderValue::from_str(&reset) {
-            headers.insert(HeaderName::from_static(reset_name), reset);
+        let values = [
+            ("limit", limit.to_string()),
+            ("remaining", remaining.to_string()),
+            ("reset", reset.clone()),
+        ];
+        for (name, value) in values {
+            let name = HeaderName::try_from(format!("x-ratelimit-{name}-{kind}"));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+                headers.insert(name, value);
+            }
         }
     }
     headers
 }
 
+/// What is left, and of how much, in the scope with the least left.
+fn tightest(
+    admitted: &Admitted,
+    of: impl Fn(&Limits, &Standing) -> (Option<u64>, u64),
+) -> Option<(u64, u64)> {
+    admitted
+        .standings
+        .iter()
+        .filter_map(|(scope, standing)| {
+            let (limit, used) = of(&scope.limits, standing);
+            limit.map(|limit| (limit.saturating_sub(used), limit))
+        })
+        .min()
+}
+
 #[cfg(test)]
 mod tests {
-    use admission::{LimitedScope, Limits, Scope, Standing};
+    use admission::{LimitedScope, Scope};
 
     use super::*;
 

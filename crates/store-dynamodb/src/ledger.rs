@@ -102,7 +102,7 @@ pub(crate) enum Applied {
 
 pub(crate) fn store_error(
     operation: &'static str,
-    subject: impl ToString,
+    subject: &(impl ToString + ?Sized),
     source: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> StoreError {
     StoreError { operation, subject: subject.to_string(), source: source.into() }

@@ -1,5 +1,7 @@
 //! The ledger on a real DynamoDB engine: the same decisions as the pure meter, under concurrency.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod support;
 
 use admission::{
@@ -196,10 +198,8 @@ async fn the_table_decides_as_the_meter_does() {
             let picked = model.open.keys().nth(usize::try_from(random.below(5)).unwrap()).cloned();
             match (random.below(10), picked) {
                 (0, _) => {
-                    now = Minute(
-                        now.0
-                            + [1, 60, 1_440, 20 * 1_440][usize::try_from(random.below(4)).unwrap()],
-                    )
+                    let wait = [1, 60, 1_440, 20 * 1_440];
+                    now = Minute(now.0 + wait[usize::try_from(random.below(4)).unwrap()]);
                 }
                 (1..=3, Some(id)) => {
                     let (tokens, amount) = (random.below(50), random.below(200));
