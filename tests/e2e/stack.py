@@ -16,6 +16,13 @@ from botocore.config import Config
 from openai import AsyncOpenAI, OpenAI
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Each tenant with a model that is translated to Converse and one that gets the caller's own bytes.
+ROUTES = [
+    ("acme", "claude-sonnet-4-5"),
+    ("acme", "gpt-oss-120b"),
+    ("globex", "nova-pro"),
+    ("globex", "gpt-oss-20b"),
+]
 #: Seconds that a call may take on a busy machine.
 TIMEOUT_S = 120
 

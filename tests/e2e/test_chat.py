@@ -14,15 +14,8 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
 from simulator import Simulator, messages, script
-from stack import Caller
+from stack import ROUTES, Caller
 
-#: Each tenant with a model that is translated to Converse and one that gets the caller's own bytes.
-ROUTES = [
-    ("acme", "claude-sonnet-4-5"),
-    ("acme", "gpt-oss-120b"),
-    ("globex", "nova-pro"),
-    ("globex", "gpt-oss-20b"),
-]
 #: Models that see.
 SEEING = [("acme", "claude-sonnet-4-5"), ("globex", "nova-lite")]
 

@@ -6,14 +6,8 @@ import pytest
 
 from ledger import Ledger
 from simulator import Simulator, messages
-from stack import Caller
+from stack import ROUTES, Caller
 
-ROUTES = [
-    ("acme", "claude-sonnet-4-5"),
-    ("acme", "gpt-oss-120b"),
-    ("globex", "nova-pro"),
-    ("globex", "gpt-oss-20b"),
-]
 USAGE = {"input": 21, "output": 6}
 
 

@@ -6,21 +6,24 @@ What is proven here, and by whom:
   passes the signed request on to MiniStack's IAM (``POST /_weir/authorize``), which verifies the SigV4 signature, finds
   the session and evaluates the role's policy together with the session policy, as Bedrock would have it done.
 - ``invoke``'s own role, with everything that the template gives it, can call no model at all.
-- With admission out of the way (the test signs as ``invoke`` would, and asks the provider itself), a tenant's session
-  reaches that tenant's models and no other, on Converse, ConverseStream and Chat Completions. An unsigned or wrongly
-  signed request is refused.
+- With admission out of the way, a tenant's session reaches that tenant's models and no other. Shown with the gateway's
+  own code (the example ``call_without_admission`` of ``inference-bedrock``, which opens sessions as ``invoke`` does),
+  and with sessions opened here, on Converse, ConverseStream and Chat Completions. An unsigned or wrongly signed request
+  is refused.
 - The tenant access role is opened only with the tags that name tenant and line of business.
 
 What is not proven: that AWS itself evaluates these policies alike. The policies are AWS's own language, the evaluation
 is MiniStack's with the patches of ``infra/local`` (``bedrock_actions``, ``policy_variables``).
 
-To sign as ``invoke``, an administrator (the test) lets the account's root assume ``invoke``'s role for a while; what that
-role may do is not touched.
+To sign as ``invoke``, an administrator (the test) lets the account's root assume ``invoke``'s role for a while; what
+that role may do is not touched.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +35,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from simulator import Simulator, messages
-from stack import Caller, Stack
+from stack import ROOT, Caller, Stack
 
 NOVA = "amazon.nova-pro-v1:0"
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -160,6 +163,34 @@ def test_without_admission_the_session_still_refuses_the_others_model(
         converse(stack, session, "anthropic.claude-opus-4-1-20250805-v1:0"),
     ]:
         assert is_denied(answer), answer.text
+
+
+def test_the_gateways_own_code_is_refused_without_admission(
+    stack: Stack, invoke: dict[str, str], simulator: Simulator
+) -> None:
+    """IAM refuses, not the code: the request reaches the simulator, which asks for the verdict."""
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": invoke["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": invoke["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": invoke["SessionToken"],
+        "AWS_REGION": stack.region,
+        "AWS_ENDPOINT_URL": stack.aws_url,
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": stack.model_sim_url,
+    }
+
+    def call(tenant_id: str, model: str) -> str:
+        lob_id, role = stack.tenant(tenant_id)["lob_id"], stack.outputs["TenantAccessRoleArn"]
+        arguments = [role, tenant_id, lob_id, f"{NOVA},{OWN[tenant_id]}", model]
+        cargo = ["cargo", "run", "--quiet", "--example", "call_without_admission", "--", *arguments]
+        return subprocess.run(cargo, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+
+    for tenant_id, other_id in OTHER.items():
+        assert call(tenant_id, NOVA) == "answered\n"
+        before = simulator.last_seq()
+        assert call(tenant_id, OWN[other_id]) == "refused AccessDenied\n"
+        (asked,) = simulator.calls(before, tenant_id)
+        assert (asked["status"], asked["principal_arn"].rsplit("/", 1)[1]) == (403, f"t-{tenant_id}")
 
 
 def test_a_session_reaches_no_data(stack: Stack, invoke: dict[str, str]) -> None:

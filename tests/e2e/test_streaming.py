@@ -11,14 +11,8 @@ from openai import APIError
 
 from ledger import Ledger
 from simulator import Simulator, messages
-from stack import TIMEOUT_S, Caller
+from stack import ROUTES, TIMEOUT_S, Caller
 
-ROUTES = [
-    ("acme", "claude-sonnet-4-5"),
-    ("acme", "gpt-oss-120b"),
-    ("globex", "nova-pro"),
-    ("globex", "gpt-oss-20b"),
-]
 #: Milliseconds between two chunks of the model.
 CHUNK_DELAY_MS = 200
 WORDS = [f"word{index} " for index in range(8)]

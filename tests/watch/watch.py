@@ -130,7 +130,7 @@ class Process:
 
 def _running() -> dict[int, Process]:
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,stat=,lstart=,args="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,lstart=,args="], capture_output=True, text=True, check=True
     )
     running = {}
     for line in listed.stdout.splitlines():

@@ -131,7 +131,13 @@ fn follow(layout: &Layout, mut guard: Guard<'_>) -> Result<()> {
                 say("Stopped by `cargo xtask down`.");
                 return Ok(());
             }
-            return Err(tool::failed(layout, &service.name, &layout.log(&service.name)));
+            let log = layout.log(&service.name);
+            return Err(Failure::new(format!(
+                "{} has ended unexpectedly; the end of {}:\n{}",
+                service.name,
+                layout.shown(&log),
+                tool::tail(&log)
+            )));
         }
         thread::sleep(GLANCE);
     }
