@@ -25,8 +25,35 @@ pub struct Reservation {
     #[serde(rename = "deadline")]
     pub deadline_ms: i64,
     /// What the sweep needs for a record if the call never leaves one; only in the tenant's own meter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ///
+    /// One text: nobody but the sweep reads it, and an item is paid for, and copied into its stream,
+    /// by size.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "detail_text")]
     pub detail: Option<CallDetail>,
+}
+
+/// The detail as JSON text.
+mod detail_text {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::CallDetail;
+
+    pub(super) fn serialize<S: Serializer>(
+        detail: &Option<CallDetail>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = detail.as_ref().map(serde_json::to_string).transpose();
+        text.map_err(S::Error::custom)?.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<CallDetail>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| serde_json::from_str(&text)).transpose().map_err(D::Error::custom)
+    }
 }
 
 /// The facts of a call that are known before it is made.

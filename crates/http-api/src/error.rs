@@ -201,6 +201,7 @@ impl ApiError {
         match self.retry {
             Retry::Default => {}
             Retry::AfterMs(wait_ms) => {
+                let wait_ms = wait_ms.saturating_add(jitter_ms(request_id));
                 headers
                     .insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000).max(1)));
                 headers.insert("retry-after-ms", HeaderValue::from(wait_ms));
@@ -242,6 +243,13 @@ fn exceeded(
         _ => Retry::Never,
     };
     ApiError { retry, ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, kind, code, None, message) }
+}
+
+/// Up to a second, different for each call, so that callers who were refused together do not come
+/// back together: the last digits of a call's id are random.
+fn jitter_ms(request_id: &str) -> u64 {
+    let digits = request_id.get(request_id.len().saturating_sub(4)..).unwrap_or_default();
+    u64::from_str_radix(digits, 16).map_or(0, |random| random % 1_000)
 }
 
 /// An error and all its causes, in one line.

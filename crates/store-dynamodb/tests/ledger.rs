@@ -5,7 +5,7 @@
 mod support;
 
 use admission::{
-    Denial, Limit, Limits, Meter, MeterStore as _, Minute, Scope, SettlementStore as _,
+    CallDetail, Denial, Limit, Limits, Meter, MeterStore as _, Minute, Scope, SettlementStore as _,
     UsageStore as _,
 };
 use futures::future::join_all;
@@ -75,6 +75,31 @@ async fn concurrent_calls_never_pass_a_limit() {
         (meter.committed, meter.reserved(), meter.open.len()),
         (NanoUsd(1_000), NanoUsd(1_000), 10)
     );
+}
+
+#[tokio::test]
+async fn a_reservation_keeps_what_the_sweep_needs() {
+    let (client, acme) = (dynamodb().await, context("acme", "retail"));
+    onboard(&client, &acme).await;
+    let (ledger, scope) =
+        (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
+    let mut want = reservation(&acme, 100, 10, NOON);
+    want.detail = Some(CallDetail {
+        lob_id: acme.lob_id.clone(),
+        principal_id: acme.principal.id.clone(),
+        principal_kind: acme.principal.kind,
+        requested_model: "model-a".parse().unwrap(),
+        provider_model_id: "vendor.model-a".into(),
+        dialect: "openai.chat_completions".into(),
+        is_streamed: true,
+        region: "us-east-1".into(),
+        price_version: "2026-11".into(),
+        input_tokens: 6,
+        started_ms: NOON.start_ms(),
+    });
+    ledger.reserve(&acme, &scope, "call-1", &want).await.unwrap().unwrap();
+    let meter = ledger.meter(&scope.scope).await.unwrap().unwrap();
+    assert_eq!(meter.open["call-1"], want);
 }
 
 #[tokio::test]

@@ -138,8 +138,11 @@ fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
 }
 
 fn e2e_on(layout: &Layout, ports: Ports, tools: &Venv, outcomes: &mut Vec<Outcome>) -> Result<()> {
-    let mut pytest = pytest(layout, tools, ports, "tests/e2e");
-    check(layout, outcomes, "e2e", pytest.env("WEIR_STACK", layout.stack_file()))
+    for (title, folder) in [("e2e", "tests/e2e"), ("watch", "tests/watch")] {
+        let mut pytest = pytest(layout, tools, ports, folder);
+        check(layout, outcomes, title, pytest.env("WEIR_STACK", layout.stack_file()))?;
+    }
+    Ok(())
 }
 
 fn cargo(layout: &Layout) -> Command {
