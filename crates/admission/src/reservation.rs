@@ -40,6 +40,7 @@ mod detail_text {
 
     use super::CallDetail;
 
+    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
     pub(super) fn serialize<S: Serializer>(
         detail: &Option<CallDetail>,
         serializer: S,

@@ -1,16 +1,12 @@
 //! The ledger on a real DynamoDB engine: the same decisions as the pure meter, under concurrency.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-mod support;
-
+use crate::support::{NOON, context, dynamodb, ledger, limited, onboard, reservation};
 use admission::{
     CallDetail, Denial, Limit, Limits, Meter, MeterStore as _, Minute, Scope, SettlementStore as _,
     UsageStore as _,
 };
 use futures::future::join_all;
 use metering::{NanoUsd, Outcome, RecordId, TokenUsage, UsageRecord};
-use support::{NOON, context, dynamodb, ledger, limited, onboard, reservation};
 use tenancy::{Status, TenantContext};
 
 fn record(context: &TenantContext, call_id: &str) -> UsageRecord {
@@ -130,7 +126,8 @@ async fn a_suspension_and_a_changed_allowlist_hold_on_the_next_call() {
     scope.entitlement_version = 2;
     assert_eq!(ledger.reserve(&acme, &scope, "call-2", &want).await.unwrap(), Err(Denial::Stale));
     scope.entitlement_version = 1;
-    let suspend = client.update_item().table_name(support::TABLE).update_expression("SET #s = :s");
+    let suspend =
+        client.update_item().table_name(crate::support::TABLE).update_expression("SET #s = :s");
     suspend
         .key("PK", aws_sdk_dynamodb::types::AttributeValue::S("TENANT#acme".into()))
         .key("SK", aws_sdk_dynamodb::types::AttributeValue::S("METER".into()))

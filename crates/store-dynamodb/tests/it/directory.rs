@@ -1,10 +1,5 @@
 //! Registrations, read from an embedded DynamoDB that holds those of two tenants.
 
-#![expect(clippy::unwrap_used, reason = "a fixture that cannot be set up ends the test")]
-
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
@@ -13,6 +8,8 @@ use aws_sdk_dynamodb::types::{
 use store_dynamodb::DynamoDirectory;
 use tenancy::{Directory, Role, SigningAlgorithm, Status};
 
+use crate::support::client;
+
 const ACME_IDP: &str = "https://login.acme.example";
 const GLOBEX_IDP: &str = "https://login.globex.example/";
 
@@ -20,18 +17,7 @@ const TABLE: &str = "tenancy";
 
 /// Starts an empty DynamoDB with a `tenancy` table like the template's.
 async fn dynamodb() -> Client {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
-    let sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "test", "test", None, None, "test",
-        )))
-        .endpoint_url(endpoint)
-        .build();
-    let client = store_dynamodb::client(&sdk);
+    let client = client().await;
     let mut table =
         client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
     for (name, key_type) in [("PK", KeyType::Hash), ("SK", KeyType::Range)] {

@@ -20,8 +20,8 @@ pub(crate) const TABLE: &str = "ledger";
 /// 2026-11-23T12:00:00Z
 pub(crate) const NOON: Minute = Minute(29_923_920);
 
-/// Starts an empty DynamoDB with a `ledger` table like the template's.
-pub(crate) async fn dynamodb() -> Client {
+/// Starts an empty DynamoDB.
+pub(crate) async fn client() -> Client {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
@@ -33,7 +33,12 @@ pub(crate) async fn dynamodb() -> Client {
         )))
         .endpoint_url(endpoint)
         .build();
-    let client = store_dynamodb::client(&sdk);
+    store_dynamodb::client(&sdk)
+}
+
+/// Starts a DynamoDB with a `ledger` table like the template's.
+pub(crate) async fn dynamodb() -> Client {
+    let client = client().await;
     let attribute = |name: &str| {
         AttributeDefinition::builder()
             .attribute_name(name)

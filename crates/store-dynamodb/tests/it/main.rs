@@ -1,0 +1,7 @@
+//! The adapters on an embedded DynamoDB.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod directory;
+mod ledger;
+mod support;
