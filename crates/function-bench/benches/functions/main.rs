@@ -5,6 +5,7 @@ mod aws;
 mod binaries;
 mod events;
 mod function;
+mod listener;
 mod measure;
 mod report;
 mod runtime_api;

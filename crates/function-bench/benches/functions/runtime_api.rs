@@ -12,7 +12,6 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use function_bench::Prelude;
 use futures::StreamExt as _;
@@ -22,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Result;
+use crate::listener::PromptListener;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&exchange));
-        let listener = listener.tap_io(|connection| _ = connection.set_nodelay(true));
+        let listener = PromptListener(listener);
         let server = tokio::spawn(async move { _ = axum::serve(listener, router).await });
         Ok(Self { address, waits, waiting: None, exchange, server })
     }
