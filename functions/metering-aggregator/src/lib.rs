@@ -40,7 +40,7 @@ pub async fn handle(
 ) -> Result<Value, Error> {
     if event.payload.get("Records").is_some() {
         let event: StreamEvent = serde_json::from_value(event.payload)?;
-        let failed = settle_batch(&state.ledger, event).await;
+        let failed = Box::pin(settle_batch(&state.ledger, event)).await;
         let failures: Vec<Value> =
             failed.into_iter().map(|item| json!({ "itemIdentifier": item })).collect();
         return Ok(json!({ "batchItemFailures": failures }));
@@ -107,9 +107,12 @@ fn is_usage_record(record: &EventRecord) -> bool {
 }
 
 async fn settle(store: &impl SettlementStore, record: &UsageRecord) -> Result<(), StoreError> {
-    for scope in Scope::of_tenant(&record.tenant_id, &record.lob_id) {
-        store.settle(&scope, &record.id.call_id, record.usage.total(), record.cost_nanousd).await?;
-    }
+    let [tenant, lob] = Scope::of_tenant(&record.tenant_id, &record.lob_id);
+    let (call_id, tokens, cost) = (&record.id.call_id, record.usage.total(), record.cost_nanousd);
+    tokio::try_join!(
+        store.settle(&tenant, call_id, tokens, cost),
+        store.settle(&lob, call_id, tokens, cost),
+    )?;
     Ok(())
 }
 
