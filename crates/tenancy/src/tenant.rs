@@ -16,16 +16,6 @@ pub enum Status {
     Suspended,
 }
 
-impl Status {
-    /// The name used in items.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-        }
-    }
-}
-
 /// The models that a tenant may call.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
