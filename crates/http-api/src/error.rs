@@ -4,8 +4,8 @@ use std::error::Error;
 
 use admission::{Denial, Limit, Scope, StoreError};
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use inference::openai_chat::{BadRequest, ErrorBody, error_of_provider};
-use inference::{ProviderError, ReadCatalogError};
+use inference::openai_chat::{ErrorBody, error_of_provider};
+use inference::{BadRequest, ProviderError, ReadCatalogError};
 use tenancy::PermissionDenied;
 
 use crate::body::{Body, full};

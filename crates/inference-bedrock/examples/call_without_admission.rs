@@ -14,8 +14,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use inference::{
-    Capabilities, ContentBlock, Estimate, InferenceParameters, Message, Model, ModelRequest,
-    Protocol, Provider as _, ProviderCall, Role,
+    ContentBlock, InferenceParameters, Message, Model, ModelRequest, Protocol, Provider as _,
+    ProviderCall, Role,
 };
 use inference_bedrock::{Bedrock, Settings};
 use tenancy::{Principal, PrincipalKind, TenantContext};
@@ -42,7 +42,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sdk = aws_config::load_from_env().await;
     let endpoint_url = std::env::var("AWS_ENDPOINT_URL_BEDROCK_RUNTIME").ok();
     let bedrock = Bedrock::new(&sdk, Settings { role_arn: role_arn.clone(), endpoint_url }).await?;
+    let provider = inference::fixtures::provider("bedrock");
     let call = ProviderCall {
+        provider: &provider,
         context: &context,
         model: &registered(model)?,
         allowed_models: &allowed,
@@ -65,24 +67,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn registered(provider_model_id: &str) -> Result<Model, Box<dyn Error>> {
-    Ok(Model {
-        id: provider_model_id.parse()?,
-        provider_model_id: provider_model_id.to_owned(),
-        protocol: Protocol::Converse,
-        owned_by: "example".to_owned(),
-        created: 0,
-        context_window: 100_000,
-        max_output_tokens: 1_000,
-        default_max_tokens: 16,
-        capabilities: Capabilities {
-            images: false,
-            tools: false,
-            forced_tool_choice: false,
-            sampling_parameters: false,
-            structured_output: false,
-            reasoning_effort: false,
-        },
-        drop_fields: Vec::new(),
-        estimate: Estimate::default(),
-    })
+    let model = inference::fixtures::model(provider_model_id, Protocol::Converse);
+    Ok(Model { default_max_tokens: 16, ..model })
 }

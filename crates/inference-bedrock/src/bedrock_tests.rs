@@ -19,13 +19,20 @@ const ANSWER: &str = r#"{"output":{"message":{"role":"assistant","content":[
 fn full_request() -> ModelRequest {
     let fields = |value: Value| value.as_object().cloned().unwrap_or_else(Map::new);
     ModelRequest {
-        system: vec!["Be brief.".to_owned(), "Be kind.".to_owned()],
+        parallel_tool_calls: None,
+        thinking: None,
+        system: ["Be brief.", "Be kind."]
+            .map(|text| inference::SystemBlock::Text(text.to_owned()))
+            .to_vec(),
         messages: vec![
             Message {
                 role: Role::User,
                 content: vec![
                     ContentBlock::Text("Weather?".to_owned()),
-                    ContentBlock::Image { format: ImageFormat::Png, bytes: b"picture".to_vec() },
+                    ContentBlock::Image {
+                        format: ImageFormat::Png,
+                        source: inference::Source::Bytes(b"picture".to_vec()),
+                    },
                 ],
             },
             Message {
@@ -45,24 +52,27 @@ fn full_request() -> ModelRequest {
             Message {
                 role: Role::User,
                 content: vec![ContentBlock::ToolResult {
+                    is_error: false,
                     id: "t1".to_owned(),
                     content: vec![
                         ToolResultContent::Text("rain".to_owned()),
                         ToolResultContent::Image {
                             format: ImageFormat::Webp,
-                            bytes: b"radar".to_vec(),
+                            source: inference::Source::Bytes(b"radar".to_vec()),
                         },
                     ],
                 }],
             },
         ],
         inference: InferenceParameters {
+            top_k: None,
             max_tokens: Some(100),
             temperature: Some(0.5),
             top_p: Some(0.25),
             stop_sequences: vec!["END".to_owned()],
         },
         tools: vec![Tool {
+            cache: None,
             name: "get_weather".to_owned(),
             description: Some("Looks outside".to_owned()),
             input_schema: json!({"type": "object", "properties": {"city": {"type": "string"}}}),
@@ -132,6 +142,7 @@ async fn the_answer_is_canonical_and_its_numbers_are_exact() {
     let answer =
         bedrock(&service).await.respond(&acme().call(0), ModelRequest::default()).await.unwrap();
     let expected = ModelResponse {
+        stop_sequence: None,
         content: vec![
             ContentBlock::Reasoning { text: "Hm.".to_owned(), signature: Some("c2ln".to_owned()) },
             ContentBlock::Text("Hello".to_owned()),

@@ -200,6 +200,7 @@ pub(crate) fn provider_error(
         message,
         provider_request_id: request_id.map(ToOwned::to_owned),
         may_have_run: meaning.may_have_run,
+        retry_after: None,
     }
 }
 

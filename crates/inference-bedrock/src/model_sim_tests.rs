@@ -91,7 +91,7 @@ async fn a_stream_comes_back_in_its_chunks_with_usage_last() {
         Event::TextDelta { block: 0, text: "Hel".to_owned() },
         Event::TextDelta { block: 0, text: "lo".to_owned() },
         Event::BlockStop { block: 0 },
-        Event::Stop { reason: StopReason::EndTurn },
+        Event::Stop { reason: StopReason::EndTurn, stop_sequence: None },
         Event::Usage(USAGE),
     ];
     assert_eq!(events, expected.map(Ok));

@@ -8,7 +8,7 @@ use aws_sdk_bedrockruntime::types as sdk;
 use aws_smithy_types::Document;
 use inference::{
     ContentBlock, ImageFormat, InferenceParameters, Message, ModelRequest, OutputSchema,
-    ProviderCall, Role, Tool, ToolChoice, ToolResultContent,
+    ProviderCall, Role, Source, Tool, ToolChoice, ToolResultContent,
 };
 use serde_json::Value;
 
@@ -29,8 +29,14 @@ impl TryFrom<ModelRequest> for ConverseRequest {
     type Error = BuildError;
 
     fn try_from(request: ModelRequest) -> Result<Self, BuildError> {
-        let system: Vec<_> =
-            request.system.into_iter().map(sdk::SystemContentBlock::Text).collect();
+        let system: Vec<_> = request
+            .system
+            .into_iter()
+            .filter_map(|block| match block {
+                inference::SystemBlock::Text(text) => Some(sdk::SystemContentBlock::Text(text)),
+                inference::SystemBlock::CachePoint(_) => None,
+            })
+            .collect();
         Ok(Self {
             messages: request.messages.into_iter().map(message).collect::<Result<_, _>>()?,
             system: (!system.is_empty()).then_some(system),
@@ -56,7 +62,9 @@ fn message(message: Message) -> Result<sdk::Message, BuildError> {
 fn content_block(block: ContentBlock) -> Result<sdk::ContentBlock, BuildError> {
     Ok(match block {
         ContentBlock::Text(text) => sdk::ContentBlock::Text(text),
-        ContentBlock::Image { format, bytes } => sdk::ContentBlock::Image(image(format, bytes)?),
+        ContentBlock::Image { format, source: Source::Bytes(bytes) } => {
+            sdk::ContentBlock::Image(image(format, bytes)?)
+        }
         ContentBlock::ToolUse { id, name, input } => sdk::ContentBlock::ToolUse(
             sdk::ToolUseBlock::builder()
                 .tool_use_id(id)
@@ -64,7 +72,7 @@ fn content_block(block: ContentBlock) -> Result<sdk::ContentBlock, BuildError> {
                 .input(to_document(input))
                 .build()?,
         ),
-        ContentBlock::ToolResult { id, content } => {
+        ContentBlock::ToolResult { id, content, .. } => {
             let content =
                 content.into_iter().map(tool_result_content).collect::<Result<Vec<_>, _>>()?;
             sdk::ContentBlock::ToolResult(
@@ -79,6 +87,7 @@ fn content_block(block: ContentBlock) -> Result<sdk::ContentBlock, BuildError> {
                 sdk::ReasoningTextBlock::builder().text(text).set_signature(signature).build()?,
             ))
         }
+        _ => return Err(BuildError::other("this content has no form here yet")),
     })
 }
 
@@ -87,9 +96,10 @@ fn tool_result_content(
 ) -> Result<sdk::ToolResultContentBlock, BuildError> {
     Ok(match content {
         ToolResultContent::Text(text) => sdk::ToolResultContentBlock::Text(text),
-        ToolResultContent::Image { format, bytes } => {
+        ToolResultContent::Image { format, source: Source::Bytes(bytes) } => {
             sdk::ToolResultContentBlock::Image(image(format, bytes)?)
         }
+        _ => return Err(BuildError::other("this content has no form here yet")),
     })
 }
 
@@ -146,7 +156,9 @@ fn tool(tool: Tool) -> Result<sdk::Tool, BuildError> {
 
 fn tool_choice(choice: ToolChoice) -> Result<sdk::ToolChoice, BuildError> {
     Ok(match choice {
-        ToolChoice::Auto => sdk::ToolChoice::Auto(sdk::AutoToolChoice::builder().build()),
+        ToolChoice::Auto | ToolChoice::None => {
+            sdk::ToolChoice::Auto(sdk::AutoToolChoice::builder().build())
+        }
         ToolChoice::Any => sdk::ToolChoice::Any(sdk::AnyToolChoice::builder().build()),
         ToolChoice::Tool(name) => {
             sdk::ToolChoice::Tool(sdk::SpecificToolChoice::builder().name(name).build()?)

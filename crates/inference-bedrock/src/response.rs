@@ -20,6 +20,7 @@ pub(crate) fn model_response(output: ConverseOutput) -> ModelResponse {
     ModelResponse {
         content: content.into_iter().filter_map(content_block).collect(),
         stop_reason,
+        stop_sequence: None,
         usage,
         provider_request_id,
     }

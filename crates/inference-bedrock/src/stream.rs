@@ -83,7 +83,7 @@ fn event(output: sdk::ConverseStreamOutput) -> Option<Event> {
             Some(Event::BlockStop { block: block(stop.content_block_index) })
         }
         sdk::ConverseStreamOutput::MessageStop(stop) => {
-            Some(Event::Stop { reason: stop_reason(&stop.stop_reason) })
+            Some(Event::Stop { reason: stop_reason(&stop.stop_reason), stop_sequence: None })
         }
         sdk::ConverseStreamOutput::Metadata(metadata) => {
             metadata.usage.as_ref().map(|usage| Event::Usage(token_usage(usage)))

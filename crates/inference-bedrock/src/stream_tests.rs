@@ -118,7 +118,7 @@ async fn what_is_not_known_is_skipped() {
     ];
     assert_eq!(
         events_of(&frames).await,
-        [Ok(Event::Stop { reason: StopReason::Other("bored".to_owned()) })]
+        [Ok(Event::Stop { reason: StopReason::Other("bored".to_owned()), stop_sequence: None })]
     );
 }
 
@@ -127,7 +127,7 @@ async fn a_stream_without_usage_just_ends() {
     let events = events_of(&[text_frame("Hi"), stop_frame()]).await;
     let expected = [
         Event::TextDelta { block: 0, text: "Hi".to_owned() },
-        Event::Stop { reason: StopReason::EndTurn },
+        Event::Stop { reason: StopReason::EndTurn, stop_sequence: None },
     ];
     assert_eq!(events, expected.map(Ok));
 }

@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use inference::{Capabilities, Estimate, Model, Protocol, ProviderCall};
+use inference::{Estimate, Model, Protocol, ProviderCall, ProviderConfig};
 use serde_json::Value;
 use tenancy::{Principal, PrincipalId, PrincipalKind, Role, TenantContext};
 
@@ -210,31 +210,15 @@ pub(crate) async fn bedrock_with(
 }
 
 pub(crate) fn model(id: &str) -> Arc<Model> {
-    Arc::new(Model {
-        id: id.parse().unwrap(),
-        provider_model_id: id.to_owned(),
-        protocol: Protocol::Converse,
-        owned_by: "test".to_owned(),
-        created: 0,
-        context_window: 100_000,
-        max_output_tokens: 1_000,
-        default_max_tokens: 100,
-        capabilities: Capabilities {
-            images: true,
-            tools: true,
-            forced_tool_choice: true,
-            sampling_parameters: true,
-            structured_output: true,
-            reasoning_effort: true,
-        },
-        drop_fields: Vec::new(),
-        estimate: Estimate::default(),
-    })
+    let estimate = Estimate::default();
+    let model = inference::fixtures::model(id, Protocol::Converse);
+    Arc::new(Model { max_output_tokens: 1_000, default_max_tokens: 100, estimate, ..model })
 }
 
 /// Whose call it is and what they may call; [`call`](Self::call) makes a call of it.
 pub(crate) struct Caller {
     pub(crate) context: TenantContext,
+    pub(crate) provider: ProviderConfig,
     pub(crate) models: Vec<Arc<Model>>,
     pub(crate) entitlement_version: u64,
 }
@@ -251,6 +235,7 @@ impl Caller {
         };
         Self {
             context,
+            provider: inference::fixtures::provider("bedrock"),
             models: models.iter().map(|id| model(id)).collect(),
             entitlement_version: 1,
         }
@@ -263,6 +248,7 @@ impl Caller {
 
     pub(crate) fn call_of<'a>(&'a self, model: &'a Model) -> ProviderCall<'a> {
         ProviderCall {
+            provider: &self.provider,
             context: &self.context,
             model,
             allowed_models: &self.models,

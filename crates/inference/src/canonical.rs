@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ModelRequest {
     /// System prompts, in order.
-    pub system: Vec<String>,
+    pub system: Vec<SystemBlock>,
     /// The conversation; roles alternate, starting with the user.
     pub messages: Vec<Message>,
     /// Sampling and length.
@@ -20,6 +20,12 @@ pub struct ModelRequest {
     pub tool_choice: Option<ToolChoice>,
     /// The JSON schema that the answer must match.
     pub output_schema: Option<OutputSchema>,
+    /// Whether several tools may be called in one answer; `None` leaves it to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// Whether the model is to show its thinking, and how much of it; `None` leaves it to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<Thinking>,
     /// How much the model is to think: `low`, `medium`, `high`, `xhigh` or `max` (`outputConfig.effort`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,
@@ -38,8 +44,47 @@ pub struct InferenceParameters {
     pub temperature: Option<f32>,
     /// 0 to 1.
     pub top_p: Option<f32>,
+    /// The number of likeliest tokens to choose from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
     /// Texts that end the answer.
     pub stop_sequences: Vec<String>,
+}
+
+/// A piece of the system prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemBlock {
+    /// Plain text.
+    Text(String),
+    /// What stands before it is worth keeping in the provider's prompt cache.
+    CachePoint(CacheTtl),
+}
+
+/// How long a provider is to keep a prompt's prefix in its cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CacheTtl {
+    /// Five minutes: the default everywhere.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// One hour.
+    #[serde(rename = "1h")]
+    OneHour,
+}
+
+/// Extended thinking, as Anthropic's models take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Thinking {
+    /// At most so many tokens of it.
+    Enabled {
+        /// Counts towards `max_tokens`.
+        budget_tokens: u32,
+    },
+    /// As much as the model sees fit.
+    Adaptive,
+    /// None.
+    Disabled,
 }
 
 /// Who speaks.
@@ -71,10 +116,24 @@ pub enum ContentBlock {
     Image {
         /// Its encoding.
         format: ImageFormat,
-        /// Its bytes, decoded.
-        #[serde(with = "crate::canonical::base64_bytes")]
-        bytes: Vec<u8>,
+        /// Where it is.
+        source: Source,
     },
+    /// A document.
+    Document {
+        /// Its encoding.
+        format: DocumentFormat,
+        /// A name that the model sees; neutral where the client gave none that the provider takes.
+        name: String,
+        /// Where it is.
+        source: Source,
+        /// What the client says about it, for the model.
+        context: Option<String>,
+        /// Whether the answer is to cite it.
+        has_citations: bool,
+    },
+    /// What stands before it, in this turn and all before, is worth keeping in the provider's prompt cache.
+    CachePoint(CacheTtl),
     /// The model wants a tool to be run.
     ToolUse {
         /// Ties the result to the request.
@@ -90,6 +149,9 @@ pub enum ContentBlock {
         id: String,
         /// What it returned.
         content: Vec<ToolResultContent>,
+        /// Whether the tool failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
     },
     /// The model's reasoning, with the signature that lets it be sent back.
     Reasoning {
@@ -98,6 +160,54 @@ pub enum ContentBlock {
         /// The provider's signature over it.
         signature: Option<String>,
     },
+    /// Reasoning that the provider does not show; to be sent back as it is.
+    RedactedReasoning {
+        /// The provider's own text (base64 in all wire formats).
+        data: String,
+    },
+}
+
+/// Where the bytes of a picture or document are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// In the request, decoded.
+    Bytes(#[serde(with = "crate::canonical::base64_bytes")] Vec<u8>),
+    /// In the request, as text; documents only.
+    Text(String),
+    /// In S3.
+    S3 {
+        /// `s3://bucket/key`
+        uri: String,
+        /// The account that owns the bucket, if it is not the caller's.
+        bucket_owner: Option<String>,
+    },
+    /// Somewhere on the web; the provider fetches it, never the gateway.
+    Url(String),
+}
+
+/// How a document is encoded; Converse's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentFormat {
+    /// `application/pdf`
+    Pdf,
+    /// `text/csv`
+    Csv,
+    /// `application/msword`
+    Doc,
+    /// `application/vnd.openxmlformats-officedocument.wordprocessingml.document`
+    Docx,
+    /// `application/vnd.ms-excel`
+    Xls,
+    /// `application/vnd.openxmlformats-officedocument.spreadsheetml.sheet`
+    Xlsx,
+    /// `text/html`
+    Html,
+    /// `text/plain`
+    Txt,
+    /// `text/markdown`
+    Md,
 }
 
 /// A piece of a tool's result.
@@ -106,13 +216,23 @@ pub enum ContentBlock {
 pub enum ToolResultContent {
     /// Plain text.
     Text(String),
+    /// JSON.
+    Json(Value),
     /// A picture.
     Image {
         /// Its encoding.
         format: ImageFormat,
-        /// Its bytes, decoded.
-        #[serde(with = "crate::canonical::base64_bytes")]
-        bytes: Vec<u8>,
+        /// Where it is.
+        source: Source,
+    },
+    /// A document.
+    Document {
+        /// Its encoding.
+        format: DocumentFormat,
+        /// A name that the model sees.
+        name: String,
+        /// Where it is.
+        source: Source,
     },
 }
 
@@ -141,6 +261,9 @@ pub struct Tool {
     pub input_schema: Value,
     /// Whether arguments must match the schema exactly.
     pub strict: Option<bool>,
+    /// The tools up to this one are worth keeping in the provider's prompt cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheTtl>,
 }
 
 /// How the model must use the tools.
@@ -153,6 +276,8 @@ pub enum ToolChoice {
     Any,
     /// This one.
     Tool(String),
+    /// None, although they are there.
+    None,
 }
 
 /// The schema that an answer must match.
@@ -173,6 +298,9 @@ pub struct ModelResponse {
     pub content: Vec<ContentBlock>,
     /// Why it stopped.
     pub stop_reason: StopReason,
+    /// The stop sequence that it met, where the provider says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_sequence: Option<String>,
     /// What it consumed.
     pub usage: TokenUsage,
     /// The provider's id of the call.
@@ -220,6 +348,13 @@ pub enum Event {
         /// The signature.
         signature: String,
     },
+    /// A whole block of reasoning that the provider does not show.
+    RedactedReasoning {
+        /// Which block.
+        block: u32,
+        /// To be sent back as it is.
+        data: String,
+    },
     /// A block ended.
     BlockStop {
         /// Which block.
@@ -229,9 +364,25 @@ pub enum Event {
     Stop {
         /// Why.
         reason: StopReason,
+        /// The stop sequence that it met, where the provider says which.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_sequence: Option<String>,
     },
-    /// What the call consumed; the last event of a complete stream.
+    /// What the call has consumed so far. It may come early, with the input only; the last one counts,
+    /// and in a complete stream it comes after everything else.
     Usage(TokenUsage),
+}
+
+impl Event {
+    /// Whether a client has seen something of the answer once this has been sent. Until then, another
+    /// target may still answer in its place.
+    pub fn is_content(&self) -> bool {
+        match self {
+            Self::TextDelta { text, .. } | Self::ReasoningDelta { text, .. } => !text.is_empty(),
+            Self::Usage(_) => false,
+            _ => true,
+        }
+    }
 }
 
 /// Why a model stopped.
@@ -250,6 +401,10 @@ pub enum StopReason {
     GuardrailIntervened,
     /// The provider filtered the content.
     ContentFiltered,
+    /// The model declined to answer.
+    Refusal,
+    /// The provider paused a long turn; the client may send it back to go on.
+    PauseTurn,
     /// The context window is full.
     ContextWindowExceeded,
     /// Anything else, in the provider's word.

@@ -7,15 +7,31 @@ use std::sync::Arc;
 use metering::PriceBook;
 use tenancy::ModelId;
 
-use crate::Model;
+use crate::{Alias, Model, ProviderConfig};
 
-/// Every registered model and every price book, as last read.
-#[derive(Debug, Clone, Default)]
+/// Every registered model, provider, alias and price book, as last read.
+#[derive(Debug, Clone)]
 pub struct Catalog {
     /// The models by the name that clients use.
     pub models: BTreeMap<ModelId, Arc<Model>>,
+    /// Who runs them, by id; what every stack has is among them.
+    pub providers: BTreeMap<String, Arc<ProviderConfig>>,
+    /// The organisation's aliases, by name.
+    pub aliases: BTreeMap<ModelId, Arc<Alias>>,
     /// The price books, of all times.
     pub price_books: Vec<Arc<PriceBook>>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        let built_in = ProviderConfig::built_in();
+        Self {
+            models: BTreeMap::new(),
+            providers: built_in.into_iter().map(|it| (it.id.clone(), Arc::new(it))).collect(),
+            aliases: BTreeMap::new(),
+            price_books: Vec::new(),
+        }
+    }
 }
 
 /// The catalog could not be read; trying again is safe.

@@ -1,19 +1,40 @@
 //! Calls of models: the canonical form in which all dialects meet, the dialects, and what each
 //! model can do.
 
+mod alias;
 mod canonical;
 mod catalog;
+mod dialect;
+mod fault;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;
+mod meter;
 mod model;
 pub mod openai_chat;
+mod protocol;
 mod provider;
+mod wire;
 
+pub use alias::{Alias, RetryPolicy, Step, Target};
 pub use canonical::{
-    ContentBlock, Event, ImageFormat, InferenceParameters, Message, ModelRequest, ModelResponse,
-    OutputSchema, Role, StopReason, Tool, ToolChoice, ToolResultContent,
+    CacheTtl, ContentBlock, DocumentFormat, Event, ImageFormat, InferenceParameters, Message,
+    ModelRequest, ModelResponse, OutputSchema, Role, Source, StopReason, SystemBlock, Thinking,
+    Tool, ToolChoice, ToolResultContent,
 };
 pub use catalog::{Catalog, CatalogStore, ReadCatalogError};
-pub use model::{Capabilities, Estimate, Model, Protocol};
+pub use dialect::{
+    AnswerHead, AnswerRenderer, Dialect, Family, GenerateRequest, StoredResponse, UnaryRequest,
+    UnknownDialect,
+};
+pub use fault::{BadRequest, Fault, FaultKind};
+pub use meter::{OutputMeter, TokenBound, estimated_tokens};
+pub use model::{
+    BodyFormat, Capabilities, Estimate, Model, ProviderAuth, ProviderConfig, ProviderKind,
+};
+pub use protocol::{
+    Codec, Frame, Operation, Protocol, ProviderAnswer, ProviderRequest, StreamReader,
+};
 pub use provider::{
-    ByteStream, EventStream, ForwardedResponse, Provider, ProviderCall, ProviderError,
-    ProviderErrorKind,
+    ByteStream, EventStream, ForwardedResponse, Provider, ProviderAdapter, ProviderCall,
+    ProviderError, ProviderErrorKind, ProviderResponse,
 };

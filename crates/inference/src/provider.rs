@@ -1,12 +1,13 @@
 //! The port to whoever runs the model.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use tenancy::TenantContext;
 
-use crate::{Event, Model, ModelRequest, ModelResponse};
+use crate::{Event, Model, ModelRequest, ModelResponse, ProviderConfig, ProviderRequest};
 
 /// Canonical events of a streamed answer. Nothing follows an error.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, ProviderError>> + Send>>;
@@ -19,9 +20,12 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ProviderError>> + 
 pub struct ProviderCall<'a> {
     /// Whose call it is.
     pub context: &'a TenantContext,
+    /// Who runs the model.
+    pub provider: &'a ProviderConfig,
     /// The model to call.
     pub model: &'a Model,
     /// Every model of the tenant's allowlist that is in the registry: what its session may reach.
+    /// Those of other providers are among them.
     pub allowed_models: &'a [std::sync::Arc<Model>],
     /// Which state of the tenant's entitlements `allowed_models` is; sessions of another are not reused.
     pub entitlement_version: u64,
@@ -63,6 +67,28 @@ pub trait Provider: Send + Sync {
     ) -> impl Future<Output = Result<ForwardedResponse, ProviderError>> + Send;
 }
 
+/// The head of a provider's answer, and its body as it comes; only successes get here.
+pub struct ProviderResponse {
+    /// The provider's id of the call.
+    pub provider_request_id: Option<String>,
+    /// Headers that say something about the answer, lower case: content type, token counts.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: ByteStream,
+}
+
+/// Sends requests to one kind of provider. It knows addresses, credentials and signatures, and
+/// nothing of what bodies mean. Nothing is retried: every attempt is a provider call of its own.
+pub trait ProviderAdapter: Send + Sync {
+    /// Sends `request` and returns when the head of the answer is there. On AWS it goes under a
+    /// session that can reach `allowed_models` only.
+    fn send(
+        &self,
+        call: &ProviderCall<'_>,
+        request: ProviderRequest,
+    ) -> impl Future<Output = Result<ProviderResponse, ProviderError>> + Send;
+}
+
 /// A call that the provider did not complete.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the provider answered {kind:?}: {message}")]
@@ -76,6 +102,8 @@ pub struct ProviderError {
     /// Whether the provider may have done (and billed) work: true once the request was on the wire
     /// and no clean refusal came back.
     pub may_have_run: bool,
+    /// How long the provider wants to be left alone (`Retry-After`).
+    pub retry_after: Option<Duration>,
 }
 
 /// What went wrong at the provider.

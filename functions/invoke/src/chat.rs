@@ -9,8 +9,10 @@ use admission::{
 use bytes::Bytes;
 use http::Response;
 use http_api::{ApiError, Body, caller, rate_limit_headers, read};
-use inference::openai_chat::{ChatRequest, TokenBound, bound, forward_body, to_canonical};
-use inference::{CatalogStore, Model, ModelRequest, Protocol, Provider};
+use inference::openai_chat::{ChatRequest, bound, forward_body, to_canonical};
+use inference::{
+    CatalogStore, Model, ModelRequest, Protocol, Provider, ProviderConfig, TokenBound,
+};
 use lambda_http::Request;
 use metering::{Price, PriceBook};
 use tenancy::{ModelId, Permission, TenantContext};
@@ -35,6 +37,7 @@ pub(crate) enum Payload {
 /// A request that has been checked against everything but the meters.
 struct Plan {
     entitlements: Arc<Entitlements>,
+    provider: Arc<ProviderConfig>,
     model: Arc<Model>,
     allowed_models: Vec<Arc<Model>>,
     price: Price,
@@ -88,6 +91,7 @@ async fn admitted<C: EntitlementStore + CatalogStore, L: MeterStore, P>(
                     admitted,
                     reservation,
                     entitlement_version: plan.entitlements.tenant.entitlement_version,
+                    provider: plan.provider,
                     model: plan.model,
                     allowed_models: plan.allowed_models,
                     price: plan.price,
@@ -146,15 +150,26 @@ async fn plan<C: EntitlementStore + CatalogStore, L, P>(
         return Err(ApiError::unpriced_model(model_id.as_str()));
     };
     let bound = bound(chat, &model, entitlements.tenant.default_max_tokens)?;
-    let payload = match model.protocol {
-        Protocol::Converse => {
-            Payload::Translated(Box::new(to_canonical(chat, &model, bound.max_tokens)?))
-        }
-        Protocol::OpenaiChat => Payload::Forwarded(forward_body(chat, &model, bound.max_tokens)),
+    let payload = if model.speaks(Protocol::OpenaiChat) {
+        Payload::Forwarded(forward_body(chat, &model, bound.max_tokens))
+    } else {
+        Payload::Translated(Box::new(to_canonical(chat, &model, bound.max_tokens)?))
     };
     let allowed = entitlements.tenant.models.0.iter();
     let allowed_models = allowed.filter_map(|id| catalog.models.get(id).cloned()).collect();
-    Ok(Plan { entitlements, model, allowed_models, price, price_version: version, bound, payload })
+    let Some(provider) = catalog.providers.get(&model.provider).cloned() else {
+        return Err(ApiError::unknown_model(chat.model()));
+    };
+    Ok(Plan {
+        entitlements,
+        provider,
+        model,
+        allowed_models,
+        price,
+        price_version: version,
+        bound,
+        payload,
+    })
 }
 
 fn reservation(

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use admission::{Admitted, Reservation, UsageStore};
-use inference::openai_chat::TokenBound;
-use inference::{Model, ProviderCall, ProviderError, ProviderErrorKind};
+use inference::{
+    Model, ProviderCall, ProviderConfig, ProviderError, ProviderErrorKind, TokenBound,
+};
 use metering::{Outcome, Price, RecordId, TokenUsage, UsageRecord};
 use telemetry::{Metric, Unit};
 use tenancy::TenantContext;
@@ -21,6 +22,7 @@ pub(crate) struct Admission {
     pub(crate) admitted: Admitted,
     pub(crate) reservation: Reservation,
     pub(crate) entitlement_version: u64,
+    pub(crate) provider: Arc<ProviderConfig>,
     pub(crate) model: Arc<Model>,
     pub(crate) allowed_models: Vec<Arc<Model>>,
     pub(crate) price: Price,
@@ -48,6 +50,7 @@ impl Admission {
     /// The call as the provider's adapter needs it.
     pub(crate) fn provider_call(&self) -> ProviderCall<'_> {
         ProviderCall {
+            provider: &self.provider,
             context: &self.context,
             model: &self.model,
             allowed_models: &self.allowed_models,

@@ -244,7 +244,13 @@ impl Source {
             }
             (None, true) => return None,
         };
-        Some(ProviderError { kind, message, provider_request_id: None, may_have_run: true })
+        Some(ProviderError {
+            kind,
+            message,
+            provider_request_id: None,
+            may_have_run: true,
+            retry_after: None,
+        })
     }
 
     fn measure(self, ending: &mut Ending) {

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::{HeaderValue, Response, header};
 use http_api::{ApiError, Body, full};
-use inference::openai_chat::{estimated_tokens, render_response, usage_of_body};
+use inference::estimated_tokens;
+use inference::openai_chat::{render_response, usage_of_body};
 use inference::{Provider, ProviderError, ProviderErrorKind};
 use metering::TokenUsage;
 
@@ -100,6 +101,7 @@ pub(crate) fn timed_out() -> ProviderError {
         message: "the function's time ran out".to_owned(),
         provider_request_id: None,
         may_have_run: true,
+        retry_after: None,
     }
 }
 

@@ -2,25 +2,13 @@
 
 use serde_json::Value;
 
-use super::field::Field;
-use super::{BadRequest, ChatRequest, estimated_tokens};
+use super::ChatRequest;
 use crate::Model;
+use crate::wire::field::Field;
+use crate::{BadRequest, TokenBound, estimated_tokens};
 
 /// Tokens that a template may put around a message, content part or tool call.
 const TEMPLATE_TOKENS: u64 = 16;
-
-/// What a call can consume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenBound {
-    /// Input tokens at most.
-    pub input: u64,
-    /// Input tokens that are likely: what to record when a call ran and the provider never said.
-    pub likely_input: u64,
-    /// Output tokens at most, over all answers that were asked for.
-    pub output: u64,
-    /// Output tokens of one answer at most: what to tell the model.
-    pub max_tokens: u32,
-}
 
 /// Bounds what `request` can consume on `model`.
 ///
@@ -58,6 +46,7 @@ pub fn bound(
         likely_input,
         output: u64::from(max_tokens) * u64::from(choices),
         max_tokens,
+        ..TokenBound::default()
     })
 }
 

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::field::Field;
+use super::ChatRequest;
 use super::messages::conversation_of;
 use super::tools::{output_schema_of, tools_of};
-use super::{BadRequest, ChatRequest};
+use crate::BadRequest;
+use crate::wire::field::Field;
 use crate::{InferenceParameters, Model, ModelRequest};
 
 /// Stop sequences of one request at most, as OpenAI has it.
@@ -64,6 +65,7 @@ fn inference_of(
         max_tokens: Some(max_tokens),
         temperature: temperature_of(body, model)?.filter(|_| has_sampling),
         top_p: fraction_of(body, "top_p")?.filter(|_| has_sampling),
+        top_k: None,
         stop_sequences: stop_sequences_of(body)?,
     })
 }

@@ -5,44 +5,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{ProviderError, ProviderErrorKind};
-
-/// A request that cannot be served as it is; the caller must change it. Status 400.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct BadRequest {
-    /// What is wrong and how to put it right.
-    pub message: String,
-    /// The path of the offending field, for example `messages[0].content`.
-    pub param: Option<String>,
-    /// The kind of fault, for programs.
-    pub code: &'static str,
-}
-
-impl BadRequest {
-    pub(super) fn new(
-        code: &'static str,
-        param: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        Self { message: message.into(), param: Some(param.into()), code }
-    }
-
-    /// The body as a whole is at fault.
-    pub(super) fn body(code: &'static str, message: impl Into<String>) -> Self {
-        Self { message: message.into(), param: None, code }
-    }
-
-    /// A value that breaks a rule.
-    pub(super) fn value(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new("invalid_value", param, message)
-    }
-
-    /// Something that this model, or the gateway, cannot do.
-    pub(super) fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new("unsupported_parameter", param, message)
-    }
-}
+use crate::{BadRequest, ProviderError, ProviderErrorKind};
 
 /// What stands under `error` in an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::ChatRequest;
 use super::canonical::is_droppable;
-use super::members::{Edit, Member, Members};
 use crate::Model;
+use crate::wire::members::{Edit, Member, Members};
 
 /// The body to send to a model that speaks Chat Completions: the caller's bytes, except that
 ///

@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::BadRequest;
-use super::field::Field;
+use crate::BadRequest;
 use crate::ImageFormat;
+use crate::wire::field::Field;
 
 /// Takes base64 with and without its padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -2,16 +2,18 @@
 
 use serde_json::{Map, Value};
 
-use super::BadRequest;
-use super::field::Field;
 use super::image::image_of;
 use super::tools::checked_name;
-use crate::{ContentBlock, ImageFormat, Message, Model, Role, ToolResultContent};
+use crate::BadRequest;
+use crate::wire::field::Field;
+use crate::{
+    ContentBlock, ImageFormat, Message, Model, Role, Source, SystemBlock, ToolResultContent,
+};
 
 /// A conversation as Converse wants it.
 pub(super) struct Conversation {
     /// What `system` and `developer` messages say, wherever they stand.
-    pub(super) system: Vec<String>,
+    pub(super) system: Vec<SystemBlock>,
     /// Turns; roles alternate, starting with the user.
     pub(super) messages: Vec<Message>,
 }
@@ -54,7 +56,7 @@ pub(super) fn conversation_of(
 
 struct Reader<'m> {
     model: &'m Model,
-    system: Vec<String>,
+    system: Vec<SystemBlock>,
     messages: Vec<Message>,
     /// Ids of tool calls of the last assistant turn that have no result yet.
     unanswered: Vec<String>,
@@ -84,7 +86,7 @@ impl Reader<'_> {
     fn read_system(&mut self, message: &Field<'_>) -> Result<(), BadRequest> {
         for part in self.parts(&message.require("content")?)? {
             match part {
-                Part::Text(text) => self.system.push(text),
+                Part::Text(text) => self.system.push(SystemBlock::Text(text)),
                 Part::Image { .. } => return Err(message.invalid("may hold text only.")),
             }
         }
@@ -99,7 +101,9 @@ impl Reader<'_> {
             .into_iter()
             .map(|part| match part {
                 Part::Text(text) => ContentBlock::Text(text),
-                Part::Image { format, bytes } => ContentBlock::Image { format, bytes },
+                Part::Image { format, bytes } => {
+                    ContentBlock::Image { format, source: Source::Bytes(bytes) }
+                }
             })
             .collect();
         if blocks.is_empty() {
@@ -181,11 +185,13 @@ impl Reader<'_> {
         if let Some(field) = message.get("content") {
             content.extend(self.parts(&field)?.into_iter().map(|part| match part {
                 Part::Text(text) => ToolResultContent::Text(text),
-                Part::Image { format, bytes } => ToolResultContent::Image { format, bytes },
+                Part::Image { format, bytes } => {
+                    ToolResultContent::Image { format, source: Source::Bytes(bytes) }
+                }
             }));
         }
         let id = self.provider_id(id);
-        self.push(Role::User, vec![ContentBlock::ToolResult { id, content }]);
+        self.push(Role::User, vec![ContentBlock::ToolResult { id, content, is_error: false }]);
         Ok(())
     }
 

@@ -16,13 +16,9 @@
 mod bound;
 mod canonical;
 mod error;
-mod field;
 mod forward;
 mod image;
-mod json;
-mod members;
 mod messages;
-mod meter;
 mod request;
 mod response;
 mod scan;
@@ -31,11 +27,10 @@ mod stream;
 mod tests;
 mod tools;
 
-pub use bound::{TokenBound, bound};
+pub use bound::bound;
 pub use canonical::to_canonical;
-pub use error::{BadRequest, ErrorBody, error_event, error_of_provider};
+pub use error::{ErrorBody, error_event, error_of_provider};
 pub use forward::forward_body;
-pub use meter::{OutputMeter, estimated_tokens};
 pub use request::ChatRequest;
 pub use response::render_response;
 pub use scan::{UsageScanner, usage_of_body};

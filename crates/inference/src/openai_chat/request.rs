@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::BadRequest;
-use super::field::Field;
-use super::json::parse_object;
-use super::members::Members;
+use crate::BadRequest;
+use crate::wire::field::Field;
+use crate::wire::json::parse_object;
+use crate::wire::members::Members;
 
 /// Fields by which the gateway judges a call. A key that differs from one only by case is refused:
 /// a provider that ignores case would read another value than the one that was checked.

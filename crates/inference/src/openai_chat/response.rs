@@ -48,7 +48,11 @@ fn message_of(content: &[ContentBlock]) -> Value {
                 "function": {"name": name, "arguments": input.to_string()},
             })),
             // No model says these two.
-            ContentBlock::Image { .. } | ContentBlock::ToolResult { .. } => {}
+            ContentBlock::Image { .. }
+            | ContentBlock::Document { .. }
+            | ContentBlock::CachePoint(_)
+            | ContentBlock::RedactedReasoning { .. }
+            | ContentBlock::ToolResult { .. } => {}
         }
     }
     let mut message = Map::new();
@@ -76,10 +80,15 @@ fn message_of(content: &[ContentBlock]) -> Value {
 /// Why the answer ended, in the dialect's words.
 pub(super) fn finish_reason(reason: &StopReason) -> &'static str {
     match reason {
-        StopReason::EndTurn | StopReason::StopSequence | StopReason::Other(_) => "stop",
+        StopReason::EndTurn
+        | StopReason::StopSequence
+        | StopReason::PauseTurn
+        | StopReason::Other(_) => "stop",
         StopReason::ToolUse => "tool_calls",
         StopReason::MaxTokens | StopReason::ContextWindowExceeded => "length",
-        StopReason::GuardrailIntervened | StopReason::ContentFiltered => "content_filter",
+        StopReason::GuardrailIntervened | StopReason::ContentFiltered | StopReason::Refusal => {
+            "content_filter"
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use metering::TokenUsage;
 use serde_json::Value;
 
 use super::stream::interrupted;
-use super::{DONE, ErrorBody, OutputMeter, error_event};
+use super::{DONE, ErrorBody, error_event};
+use crate::OutputMeter;
 
 /// Events longer than this pass unread, so that no provider can make the gateway hold more.
 const MAX_EVENT_BYTES: usize = 1 << 20;

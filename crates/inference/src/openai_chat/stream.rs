@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::response::{Usage, finish_reason};
-use super::{ErrorBody, OutputMeter, error_event};
+use super::{ErrorBody, error_event};
 use crate::Event;
+use crate::OutputMeter;
 
 /// A comment that keeps an idle connection open; clients skip it.
 pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
@@ -107,6 +108,10 @@ impl StreamRenderer {
                 let block = json!({"type": "thinking", "thinking": "", "signature": signature});
                 self.delta(&mut output, json!({ "thinking_blocks": [block] }));
             }
+            Event::RedactedReasoning { data, .. } => {
+                let block = json!({"type": "redacted_thinking", "data": data});
+                self.delta(&mut output, json!({ "thinking_blocks": [block] }));
+            }
             Event::ToolUseStart { block, id, name } => {
                 let index = self.tool_calls.len();
                 self.tool_calls.push(ToolCall { block: *block, has_arguments: false });
@@ -126,7 +131,7 @@ impl StreamRenderer {
                     self.arguments(&mut output, *block, "{}");
                 }
             }
-            Event::Stop { reason } => {
+            Event::Stop { reason, .. } => {
                 self.is_stopped = true;
                 self.choice(&mut output, json!({}), Some(finish_reason(reason)));
             }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::BadRequest;
-use super::field::Field;
+use crate::BadRequest;
+use crate::wire::field::Field;
 use crate::{ContentBlock, Message, Model, OutputSchema, Tool, ToolChoice};
 
 /// Tools of one request at most, as OpenAI has it.
@@ -107,6 +107,7 @@ fn read_tool(field: &Field<'_>, model: &Model) -> Result<Tool, BadRequest> {
         input_schema,
         // Some SDKs always send `strict`; a model without it still follows the schema as well as it can.
         strict: strict.filter(|_| model.capabilities.structured_output),
+        cache: None,
     })
 }
 
@@ -193,6 +194,7 @@ fn stand_in(name: &str) -> Tool {
         description: Some("Used earlier in this conversation; no longer available.".to_owned()),
         input_schema: object_schema(Map::new()),
         strict: None,
+        cache: None,
     }
 }
 

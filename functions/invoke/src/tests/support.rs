@@ -13,7 +13,7 @@ use http::Response;
 use http_api::Body;
 use http_body_util::BodyExt as _;
 use inference::{
-    ByteStream, Capabilities, Catalog, CatalogStore, ContentBlock, Estimate, Event, EventStream,
+    ByteStream, Catalog, CatalogStore, ContentBlock, Estimate, Event, EventStream,
     ForwardedResponse, Model, ModelRequest, ModelResponse, Protocol, Provider, ProviderCall,
     ProviderError, ProviderErrorKind, ReadCatalogError, StopReason,
 };
@@ -159,25 +159,16 @@ fn entitlements(tenant: &str, lob: &str, models: &[&str], limits: Limits) -> Ent
 }
 
 fn model(id: &str, protocol: Protocol) -> Arc<Model> {
+    let model = inference::fixtures::model(id, protocol);
     Arc::new(Model {
-        id: id.parse().unwrap(),
         provider_model_id: format!("vendor.{id}-v1"),
-        protocol,
         owned_by: "vendor".into(),
         created: 1_700_000_000,
         context_window: 100_000,
         max_output_tokens: 4_096,
         default_max_tokens: 256,
-        capabilities: Capabilities {
-            images: true,
-            tools: true,
-            forced_tool_choice: true,
-            sampling_parameters: true,
-            structured_output: true,
-            reasoning_effort: true,
-        },
-        drop_fields: Vec::new(),
         estimate: Estimate { overhead_tokens: 0, image_tokens: 1_000 },
+        ..model
     })
 }
 
@@ -212,6 +203,7 @@ impl Gateway {
             catalog: Catalog {
                 models: models.into_iter().map(|model| (model.id.clone(), model)).collect(),
                 price_books: vec![Arc::new(book)],
+                ..Catalog::default()
             },
         }));
         let configuration: &'static FakeConfiguration = configuration;
@@ -289,7 +281,7 @@ pub(super) fn text_events(pieces: &[&str]) -> Vec<Result<Event, ProviderError>> 
     deltas
         .chain([
             Event::BlockStop { block: 0 },
-            Event::Stop { reason: StopReason::EndTurn },
+            Event::Stop { reason: StopReason::EndTurn, stop_sequence: None },
             Event::Usage(USAGE),
         ])
         .map(Ok)
@@ -300,13 +292,20 @@ pub(super) fn whole(text: &str) -> ModelResponse {
     ModelResponse {
         content: vec![ContentBlock::Text(text.to_owned())],
         stop_reason: StopReason::EndTurn,
+        stop_sequence: None,
         usage: USAGE,
         provider_request_id: Some("prov-1".into()),
     }
 }
 
 pub(super) fn provider_error(kind: ProviderErrorKind, may_have_run: bool) -> ProviderError {
-    ProviderError { kind, message: "as scripted".into(), provider_request_id: None, may_have_run }
+    ProviderError {
+        kind,
+        message: "as scripted".into(),
+        provider_request_id: None,
+        may_have_run,
+        retry_after: None,
+    }
 }
 
 pub(super) async fn text(response: Response<Body>) -> String {

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
 use super::{conversation, converse_model, native_model, parse, request};
-use crate::openai_chat::{TokenBound, bound};
+use crate::TokenBound;
+use crate::openai_chat::bound;
 
 #[track_caller]
 fn bound_of(body: &Value) -> TokenBound {

@@ -219,7 +219,7 @@ fn images_come_as_data_urls() {
     ] {
         let canonical = canonical(&image(good), &converse_model());
         assert!(
-            matches!(&canonical.messages[0].content[0], ContentBlock::Image { bytes, .. } if bytes == &[1, 2]),
+            matches!(&canonical.messages[0].content[0], ContentBlock::Image { source: crate::Source::Bytes(bytes), .. } if bytes == &[1, 2]),
             "{good}"
         );
     }
@@ -355,8 +355,9 @@ fn results_of_parallel_calls_are_one_turn() {
     let roles: Vec<_> =
         canonical.messages.iter().map(|message| (message.role, message.content.len())).collect();
     assert_eq!(roles, [(Role::User, 1), (Role::Assistant, 2), (Role::User, 3)]);
-    assert_eq!(canonical.system, ["be brief"]);
+    assert_eq!(canonical.system, [crate::SystemBlock::Text("be brief".to_owned())]);
     let first = ContentBlock::ToolResult {
+        is_error: false,
         id: "b".to_owned(),
         content: vec![ToolResultContent::Text("B".to_owned())],
     };

@@ -1,7 +1,8 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::openai_chat::{BadRequest, ErrorBody, error_event, error_of_provider};
+use crate::BadRequest;
+use crate::openai_chat::{ErrorBody, error_event, error_of_provider};
 use crate::{ProviderError, ProviderErrorKind as Kind};
 
 fn provider_error(kind: Kind, message: &str) -> ProviderError {
@@ -10,6 +11,7 @@ fn provider_error(kind: Kind, message: &str) -> ProviderError {
         message: message.to_owned(),
         provider_request_id: None,
         may_have_run: false,
+        retry_after: None,
     }
 }
 

@@ -12,30 +12,16 @@ mod stream;
 
 use serde_json::{Value, json};
 
-use super::{BadRequest, ChatRequest};
-use crate::{Capabilities, Estimate, Model, Protocol};
+use super::ChatRequest;
+use crate::BadRequest;
+use crate::{Capabilities, Model, Protocol, fixtures};
 
 /// A model that can do everything, behind Converse.
 fn converse_model() -> Model {
     Model {
-        id: "anthropic.claude-test".parse().unwrap(),
         provider_model_id: "us.anthropic.claude-test-v1:0".to_owned(),
-        protocol: Protocol::Converse,
         owned_by: "anthropic".to_owned(),
-        created: 1_760_000_000,
-        context_window: 200_000,
-        max_output_tokens: 8_192,
-        default_max_tokens: 1_024,
-        capabilities: Capabilities {
-            images: true,
-            tools: true,
-            forced_tool_choice: true,
-            sampling_parameters: true,
-            structured_output: true,
-            reasoning_effort: true,
-        },
-        drop_fields: Vec::new(),
-        estimate: Estimate { overhead_tokens: 500, image_tokens: 1_600 },
+        ..fixtures::model("anthropic.claude-test", Protocol::Converse)
     }
 }
 
@@ -49,7 +35,7 @@ fn native_model() -> Model {
     Model {
         id: "openai.gpt-test".parse().unwrap(),
         provider_model_id: "us.openai.gpt-test-1:0".to_owned(),
-        protocol: Protocol::OpenaiChat,
+        protocols: vec![Protocol::OpenaiChat],
         ..converse_model()
     }
 }

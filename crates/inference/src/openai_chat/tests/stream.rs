@@ -1,7 +1,8 @@
 use metering::TokenUsage;
 use serde_json::Value;
 
-use crate::openai_chat::{OutputMeter, StreamRenderer};
+use crate::OutputMeter;
+use crate::openai_chat::StreamRenderer;
 use crate::{Event, StopReason};
 
 fn text(text: &str) -> Event {
@@ -9,7 +10,7 @@ fn text(text: &str) -> Event {
 }
 
 fn stop(reason: StopReason) -> Event {
-    Event::Stop { reason }
+    Event::Stop { reason, stop_sequence: None }
 }
 
 fn usage() -> Event {

@@ -1,6 +1,23 @@
-//! How much an answer has consumed, judged by what was seen of it.
+//! How much a call can consume, and how much an answer has, judged without a tokenizer.
 
 use crate::Event;
+
+/// What a call can consume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenBound {
+    /// Input tokens at most.
+    pub input: u64,
+    /// Input tokens that are likely: what to record when a call ran and the provider never said.
+    pub likely_input: u64,
+    /// Output tokens at most, over all answers that were asked for.
+    pub output: u64,
+    /// Output tokens of one answer at most: what to tell the model.
+    pub max_tokens: u32,
+    /// Pictures that the model makes at most.
+    pub images: u64,
+    /// Search units of a reranker at most.
+    pub search_units: u64,
+}
 
 /// Tokens that `bytes` of text come to, when nobody counted: one per three bytes, rounded up.
 ///
@@ -38,6 +55,7 @@ impl OutputMeter {
             Event::ToolInputDelta { json, .. } => self.add(json),
             Event::ToolUseStart { name, .. } => self.add(name),
             Event::ReasoningSignature { .. }
+            | Event::RedactedReasoning { .. }
             | Event::BlockStop { .. }
             | Event::Stop { .. }
             | Event::Usage(_) => {}

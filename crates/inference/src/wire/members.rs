@@ -8,21 +8,21 @@ use serde_json::value::RawValue;
 
 /// The members of an object, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Members(Vec<Member>);
+pub(crate) struct Members(Vec<Member>);
 
 /// One member; offsets count bytes of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member {
+pub(crate) struct Member {
     /// Its key, unescaped.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Where its key's quotation mark stands.
     start: usize,
     /// Its value.
-    pub(super) value: Range<usize>,
+    pub(crate) value: Range<usize>,
 }
 
 /// What becomes of a member.
-pub(super) enum Edit {
+pub(crate) enum Edit {
     Keep,
     Drop,
     Replace(String),
@@ -30,7 +30,7 @@ pub(super) enum Edit {
 
 impl Members {
     /// Finds the members of the object that is the whole of `text`.
-    pub(super) fn of(text: &str) -> serde_json::Result<Self> {
+    pub(crate) fn of(text: &str) -> serde_json::Result<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let entries = deserializer.deserialize_map(Entries)?;
         deserializer.end()?;
@@ -50,12 +50,12 @@ impl Members {
         Ok(Self(members))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
         self.0.iter()
     }
 
     /// `text` with its members edited and `additions` (keys that need no escapes, JSON values) at the end.
-    pub(super) fn rewrite(
+    pub(crate) fn rewrite(
         &self,
         text: &str,
         edit: impl Fn(&Member) -> Edit,

@@ -6,11 +6,11 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::BadRequest;
+use crate::BadRequest;
 
 /// Reads a JSON object. Keys may occur once only, at any depth: of two values the gateway might
 /// check one and the provider obey the other. `serde_json` stops at 128 levels.
-pub(super) fn parse_object(text: &str) -> Result<Map<String, Value>, BadRequest> {
+pub(crate) fn parse_object(text: &str) -> Result<Map<String, Value>, BadRequest> {
     if text.trim_ascii().is_empty() {
         return Err(BadRequest::body(
             "invalid_json",
@@ -52,7 +52,7 @@ fn bad_json(error: &serde_json::Error, duplicate: Option<String>) -> BadRequest 
 }
 
 /// What kind of value it is, with its article, to complete "not ...".
-pub(super) fn name_of(value: &Value) -> &'static str {
+pub(crate) fn name_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

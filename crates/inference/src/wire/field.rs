@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::BadRequest;
 use super::json::name_of;
+use crate::BadRequest;
 
 /// A value in a request. Its path is written only when something is wrong.
 #[derive(Clone, Copy)]
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     value: &'a Value,
     step: Step<'a>,
     parent: Option<&'a Field<'a>>,
@@ -36,23 +36,23 @@ impl fmt::Display for Field<'_> {
 
 impl<'a> Field<'a> {
     /// The member `key` of the body; `null` counts as absent.
-    pub(super) fn of_body(body: &'a Map<String, Value>, key: &'a str) -> Option<Self> {
+    pub(crate) fn of_body(body: &'a Map<String, Value>, key: &'a str) -> Option<Self> {
         let value = body.get(key).filter(|value| !value.is_null())?;
         Some(Self { value, step: Step::Key(key), parent: None })
     }
 
-    pub(super) fn value(&self) -> &'a Value {
+    pub(crate) fn value(&self) -> &'a Value {
         self.value
     }
 
     /// The member `key` of this object, if this is one and has it; `null` counts as absent.
-    pub(super) fn get<'b>(&'b self, key: &'b str) -> Option<Field<'b>> {
+    pub(crate) fn get<'b>(&'b self, key: &'b str) -> Option<Field<'b>> {
         let value = self.value.get(key).filter(|value| !value.is_null())?;
         Some(Field { value, step: Step::Key(key), parent: Some(self) })
     }
 
     /// The member `key`, which must be there.
-    pub(super) fn require<'b>(&'b self, key: &'b str) -> Result<Field<'b>, BadRequest> {
+    pub(crate) fn require<'b>(&'b self, key: &'b str) -> Result<Field<'b>, BadRequest> {
         self.get(key).ok_or_else(|| {
             BadRequest::new(
                 "missing_required_parameter",
@@ -62,24 +62,24 @@ impl<'a> Field<'a> {
         })
     }
 
-    pub(super) fn str(&self) -> Result<&'a str, BadRequest> {
+    pub(crate) fn str(&self) -> Result<&'a str, BadRequest> {
         self.value.as_str().ok_or_else(|| self.wrong_type("a string"))
     }
 
-    pub(super) fn bool(&self) -> Result<bool, BadRequest> {
+    pub(crate) fn bool(&self) -> Result<bool, BadRequest> {
         self.value.as_bool().ok_or_else(|| self.wrong_type("a boolean"))
     }
 
-    pub(super) fn number(&self) -> Result<f64, BadRequest> {
+    pub(crate) fn number(&self) -> Result<f64, BadRequest> {
         self.value.as_f64().ok_or_else(|| self.wrong_type("a number"))
     }
 
-    pub(super) fn object(&self) -> Result<&'a Map<String, Value>, BadRequest> {
+    pub(crate) fn object(&self) -> Result<&'a Map<String, Value>, BadRequest> {
         self.value.as_object().ok_or_else(|| self.wrong_type("an object"))
     }
 
     /// The elements of this array.
-    pub(super) fn array(&self) -> Result<impl ExactSizeIterator<Item = Field<'_>>, BadRequest> {
+    pub(crate) fn array(&self) -> Result<impl ExactSizeIterator<Item = Field<'_>>, BadRequest> {
         let elements = self.value.as_array().ok_or_else(|| self.wrong_type("an array"))?;
         Ok(elements.iter().enumerate().map(move |(index, value)| Field {
             value,
@@ -89,7 +89,7 @@ impl<'a> Field<'a> {
     }
 
     /// An integer of at least 1.
-    pub(super) fn positive_integer(&self) -> Result<u64, BadRequest> {
+    pub(crate) fn positive_integer(&self) -> Result<u64, BadRequest> {
         match self.value.as_u64() {
             Some(0) => Err(self.too_small()),
             Some(number) => Ok(number),
@@ -107,7 +107,7 @@ impl<'a> Field<'a> {
     }
 
     /// A number from `min` to `max`.
-    pub(super) fn number_within(&self, min: f64, max: f64) -> Result<f64, BadRequest> {
+    pub(crate) fn number_within(&self, min: f64, max: f64) -> Result<f64, BadRequest> {
         let number = self.number()?;
         let code = match number {
             n if n < min => "decimal_below_min_value",
@@ -121,7 +121,7 @@ impl<'a> Field<'a> {
         ))
     }
 
-    pub(super) fn wrong_type(&self, expected: &str) -> BadRequest {
+    pub(crate) fn wrong_type(&self, expected: &str) -> BadRequest {
         BadRequest::new(
             "invalid_type",
             self.to_string(),
@@ -130,12 +130,12 @@ impl<'a> Field<'a> {
     }
 
     /// A complaint about this field; `message` completes a sentence that starts with its name.
-    pub(super) fn invalid(&self, message: impl fmt::Display) -> BadRequest {
+    pub(crate) fn invalid(&self, message: impl fmt::Display) -> BadRequest {
         BadRequest::value(self.to_string(), format!("`{self}` {message}"))
     }
 
     /// A complaint that this field asks for something that cannot be had.
-    pub(super) fn unsupported(&self, message: impl fmt::Display) -> BadRequest {
+    pub(crate) fn unsupported(&self, message: impl fmt::Display) -> BadRequest {
         BadRequest::unsupported(self.to_string(), format!("`{self}` {message}"))
     }
 }

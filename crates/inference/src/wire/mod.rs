@@ -1,0 +1,6 @@
+//! What every wire format needs: JSON from strangers read strictly, edits that leave the rest of a
+//! text as it is, and the frames of streams.
+
+pub(crate) mod field;
+pub(crate) mod json;
+pub(crate) mod members;
