@@ -13,6 +13,7 @@ mod model;
 pub mod openai_chat;
 mod protocol;
 mod provider;
+mod upload;
 mod wire;
 
 pub use alias::{Alias, RetryPolicy, Step, Target};
@@ -38,3 +39,4 @@ pub use provider::{
     ByteStream, EventStream, ForwardedResponse, Provider, ProviderAdapter, ProviderCall,
     ProviderError, ProviderErrorKind, ProviderResponse,
 };
+pub use upload::Upload;
