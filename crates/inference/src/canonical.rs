@@ -210,6 +210,61 @@ pub enum DocumentFormat {
     Md,
 }
 
+impl DocumentFormat {
+    /// Every format.
+    pub const ALL: [Self; 9] = [
+        Self::Pdf,
+        Self::Csv,
+        Self::Doc,
+        Self::Docx,
+        Self::Xls,
+        Self::Xlsx,
+        Self::Html,
+        Self::Txt,
+        Self::Md,
+    ];
+
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Pdf => "application/pdf",
+            Self::Csv => "text/csv",
+            Self::Doc => "application/msword",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Xls => "application/vnd.ms-excel",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Html => "text/html",
+            Self::Txt => "text/plain",
+            Self::Md => "text/markdown",
+        }
+    }
+
+    /// The format of that media type (in any case, without parameters), if it is one.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.media_type().eq_ignore_ascii_case(media_type))
+    }
+
+    /// What names of such files end in, without the dot: Converse's name of the format.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Pdf => "pdf",
+            Self::Csv => "csv",
+            Self::Doc => "doc",
+            Self::Docx => "docx",
+            Self::Xls => "xls",
+            Self::Xlsx => "xlsx",
+            Self::Html => "html",
+            Self::Txt => "txt",
+            Self::Md => "md",
+        }
+    }
+
+    /// The format of files whose names end so (in any case, without the dot).
+    pub fn of_extension(extension: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.extension().eq_ignore_ascii_case(extension))
+    }
+}
+
 /// A piece of a tool's result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -248,6 +303,29 @@ pub enum ImageFormat {
     Gif,
     /// `image/webp`
     Webp,
+}
+
+impl ImageFormat {
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+        }
+    }
+
+    /// The format of that media type (in any case, without parameters), if it is one.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type.to_ascii_lowercase().as_str() {
+            "image/png" => Some(Self::Png),
+            "image/jpeg" | "image/jpg" => Some(Self::Jpeg),
+            "image/gif" => Some(Self::Gif),
+            "image/webp" => Some(Self::Webp),
+            _ => None,
+        }
+    }
 }
 
 /// A tool that the model may use.

@@ -46,6 +46,22 @@ impl Protocol {
             Self::BedrockRerank => "bedrock_rerank",
         }
     }
+
+    /// Who writes its requests and reads its answers for clients of other dialects; `None` where bytes
+    /// are only passed on or answers come at once ([`UnaryRequest`](crate::UnaryRequest)).
+    pub fn codec(self) -> Option<&'static dyn Codec> {
+        match self {
+            Self::Converse
+            | Self::OpenaiChat
+            | Self::OpenaiResponses
+            | Self::AnthropicMessages
+            | Self::InvokeModel
+            | Self::JsonTemplate
+            | Self::OpenaiEmbeddings
+            | Self::Rerank
+            | Self::BedrockRerank => None,
+        }
+    }
 }
 
 /// What is asked of a provider.

@@ -27,16 +27,10 @@ pub(super) fn image_of(part: &Field<'_>) -> Result<(ImageFormat, Vec<u8>), BadRe
             "must hold the image itself for this model, as `data:image/png;base64,..`: the gateway does not fetch images.",
         ));
     };
-    let format = match media_type.to_ascii_lowercase().as_str() {
-        "image/png" => ImageFormat::Png,
-        "image/jpeg" | "image/jpg" => ImageFormat::Jpeg,
-        "image/gif" => ImageFormat::Gif,
-        "image/webp" => ImageFormat::Webp,
-        other => {
-            let other: String = other.chars().take(64).collect();
-            let message = format!("holds `{other}`: send a PNG, JPEG, GIF or WebP image.");
-            return Err(complaint(&url_field, "unsupported_image_media_type", &message));
-        }
+    let Some(format) = ImageFormat::of_media_type(media_type) else {
+        let other: String = media_type.chars().take(64).collect();
+        let message = format!("holds `{other}`: send a PNG, JPEG, GIF or WebP image.");
+        return Err(complaint(&url_field, "unsupported_image_media_type", &message));
     };
     match BASE64.decode(data) {
         Ok(bytes) if bytes.is_empty() => {
