@@ -8,6 +8,7 @@ mod failure;
 mod http;
 mod interrupt;
 mod layout;
+mod node;
 mod ports;
 mod process;
 mod python;

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Tools,
     /// Runs checkov.
     Checkov,
+    /// The SDKs and frameworks that the end-to-end tests run against the gateway.
+    Clients,
 }
 
 impl Purpose {
@@ -33,6 +35,7 @@ impl Purpose {
             Self::LocalAws => "venv",
             Self::Tools => "venv-tools",
             Self::Checkov => "venv-checkov",
+            Self::Clients => "venv-clients",
         }
     }
 
@@ -41,12 +44,13 @@ impl Purpose {
             Self::LocalAws => "infra/local/requirements.txt",
             Self::Tools => "infra/local/requirements-tools.txt",
             Self::Checkov => "infra/local/requirements-checkov.txt",
+            Self::Clients => "tests/e2e/clients/requirements.txt",
         }
     }
 
     /// Whether the requirements name everything that they need in turn.
     fn is_complete(self) -> bool {
-        self == Self::Tools
+        matches!(self, Self::Tools | Self::Clients)
     }
 }
 

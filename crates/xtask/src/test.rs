@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::ports::Ports;
 use crate::python::{Purpose, Venv};
 use crate::services::{Run, use_local_aws};
-use crate::{console, deploy, tool, up};
+use crate::{console, deploy, node, tool, up};
 
 /// How a check went.
 struct Outcome {
@@ -114,6 +114,8 @@ fn contract(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
 
 fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     let tools = Venv::ensure(layout, Purpose::Tools)?;
+    Venv::ensure(layout, Purpose::Clients)?;
+    node::ensure_clients(layout)?;
     let lock = up::Lock::take(layout)?;
     if let Some(run) = Run::load(layout)?.filter(Run::is_healthy) {
         let ports = run.ports;
