@@ -38,8 +38,13 @@ class Meter:
 
     @property
     def open(self) -> dict[str, Any]:
-        """Reservations by call id."""
+        """Reservations by provider call: ``<call id>-<attempt>``."""
         return self.item["open"]
+
+    @property
+    def open_calls(self) -> set[str]:
+        """The ids of calls that a reservation is open for."""
+        return {key.rpartition("-")[0] for key in self.open}
 
     @property
     def reserved(self) -> int:
@@ -74,22 +79,22 @@ class Ledger:
                 return items
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def find(self, tenant_id: str, call_id: str) -> dict[str, Any] | None:
-        """The record of a call, if there is one."""
-        key = {"PK": f"TENANT#{tenant_id}", "SK": f"USAGE#{call_id}#1"}
+    def find(self, tenant_id: str, call_id: str, attempt: int = 1) -> dict[str, Any] | None:
+        """The record of one provider call made for a call, if there is one."""
+        key = {"PK": f"TENANT#{tenant_id}", "SK": f"USAGE#{call_id}#{attempt}"}
         return self.table.get_item(Key=key, ConsistentRead=True).get("Item")
 
     def record(self, caller: Caller, call_id: str) -> dict[str, Any]:
         """The record of a caller's call, once it is written and no scope has a reservation for it any more."""
         record = until(lambda: self.find(caller.tenant_id, call_id), f"the usage record of {call_id}")
         for scope in caller.scopes:
-            until(lambda scope=scope: call_id not in self.meter(scope).open, f"{call_id} to be settled in {scope}")
+            until(lambda scope=scope: call_id not in self.meter(scope).open_calls, f"{call_id} to be settled in {scope}")
         return record
 
     def still_open(self, scope: str, done: set[str]) -> set[str]:
         """Calls that a scope holds a reservation for, once none of the ``done`` ones is among them."""
-        until(lambda: not done & set(self.meter(scope).open), f"the done calls to be settled in {scope}", 120)
-        return set(self.meter(scope).open)
+        until(lambda: not done & self.meter(scope).open_calls, f"the done calls to be settled in {scope}", 120)
+        return self.meter(scope).open_calls
 
     def settled_meter(self, scope: str) -> Meter:
         """The meter of a scope, once nothing is open in it."""

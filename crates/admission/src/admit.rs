@@ -1,6 +1,7 @@
-//! One call against all the scopes that it counts in.
+//! One provider call against all the scopes that it counts in.
 
 use futures::future::join_all;
+use metering::RecordId;
 use tenancy::TenantContext;
 
 use crate::{Denial, LimitedScope, MeterStore, Reservation, Scope, Standing, StoreError};
@@ -26,7 +27,11 @@ pub enum Refusal {
     Store(StoreError),
 }
 
-/// Reserves in every scope, or in none.
+/// Reserves for one provider call in every scope, or in none.
+///
+/// Each attempt of a client's call has a reservation of its own, for what it can cost by itself: an
+/// earlier attempt may have run although its answer was lost. Only the first counts as a request
+/// ([`Reservation::requests`]).
 ///
 /// The scopes are asked at the same time. If one refuses, the others give back what they set aside;
 /// should that fail, the sweep finds the reservation without its twin and gives it back later.
@@ -37,14 +42,14 @@ pub async fn admit(
     store: &impl MeterStore,
     context: &TenantContext,
     scopes: Vec<LimitedScope>,
-    call_id: &str,
+    id: &RecordId,
     reservation: &Reservation,
 ) -> Result<Admitted, Refusal> {
     let shared = Reservation { detail: None, ..reservation.clone() };
     let answers = join_all(scopes.iter().map(|scope| {
         let reservation =
             if matches!(scope.scope, Scope::Tenant(_)) { reservation } else { &shared };
-        store.reserve(context, scope, call_id, reservation)
+        store.reserve(context, scope, id, reservation)
     }))
     .await;
 
@@ -69,7 +74,6 @@ pub async fn admit(
         (None, Some(error)) => Refusal::Store(error),
     };
     to_release.extend(standings.into_iter().map(|(scope, _)| scope.scope));
-    join_all(to_release.iter().map(|scope| store.release(context, scope, call_id, reservation)))
-        .await;
+    join_all(to_release.iter().map(|scope| store.release(context, scope, id, reservation))).await;
     Err(refusal)
 }

@@ -90,13 +90,11 @@ impl InMemoryLedger {
         &self,
         operation: &'static str,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         change: impl FnOnce(&mut Meter),
     ) -> Result<bool, StoreError> {
         let mut state = self.begin(operation, scope)?;
-        let Some(meter) =
-            state.meters.get_mut(scope).filter(|meter| meter.open.contains_key(call_id))
-        else {
+        let Some(meter) = state.meters.get_mut(scope).filter(|meter| meter.is_open(id)) else {
             return Ok(false);
         };
         change(meter);
@@ -109,18 +107,18 @@ impl MeterStore for InMemoryLedger {
         &self,
         _context: &TenantContext,
         scope: &LimitedScope,
-        call_id: &str,
+        id: &RecordId,
         reservation: &Reservation,
     ) -> Result<Result<Standing, Denial>, StoreError> {
         let mut state = self.begin("reserve", &scope.scope)?;
         let Some(meter) = state.meters.get_mut(&scope.scope) else {
             return Ok(Err(Denial::Unknown));
         };
-        if meter.open.contains_key(call_id) {
+        if meter.is_open(id) {
             return Ok(Ok(meter.standing(reservation.minute)));
         }
         Ok(meter.decide(&scope.limits, scope.entitlement_version, reservation).map(|roll| {
-            meter.reserve(roll, call_id, reservation.clone());
+            meter.reserve(roll, id, reservation.clone());
             meter.standing(reservation.minute)
         }))
     }
@@ -129,10 +127,10 @@ impl MeterStore for InMemoryLedger {
         &self,
         _context: &TenantContext,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         _reservation: &Reservation,
     ) -> Result<(), StoreError> {
-        self.change("release", scope, call_id, |meter| meter.release(call_id)).map(|_| ())
+        self.change("release", scope, id, |meter| meter.release(id)).map(|_| ())
     }
 }
 
@@ -170,14 +168,14 @@ impl SettlementStore for InMemoryLedger {
     async fn settle(
         &self,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         tokens: u64,
         amount: NanoUsd,
     ) -> Result<bool, StoreError> {
-        self.change("settle", scope, call_id, |meter| meter.settle(call_id, tokens, amount))
+        self.change("settle", scope, id, |meter| meter.settle(id, tokens, amount))
     }
 
-    async fn release_orphan(&self, scope: &Scope, call_id: &str) -> Result<bool, StoreError> {
-        self.change("release", scope, call_id, |meter| meter.release(call_id))
+    async fn release_orphan(&self, scope: &Scope, id: &RecordId) -> Result<bool, StoreError> {
+        self.change("release", scope, id, |meter| meter.release(id))
     }
 }

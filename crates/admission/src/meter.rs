@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metering::NanoUsd;
+use metering::{NanoUsd, RecordId};
 use serde::{Deserialize, Serialize};
 use tenancy::Status;
 
@@ -35,7 +35,7 @@ pub struct Meter {
     /// Money of that minute's month that is settled.
     #[serde(default)]
     pub settled: NanoUsd,
-    /// Reservations that are not settled yet, by call id.
+    /// Reservations that are not settled yet, by [`RecordId::open_key`].
     #[serde(default)]
     pub open: BTreeMap<String, Reservation>,
 }
@@ -93,6 +93,11 @@ impl Meter {
         }
     }
 
+    /// Whether there is a reservation for this provider call that is not settled yet.
+    pub fn is_open(&self, id: &RecordId) -> bool {
+        self.open.contains_key(&id.open_key())
+    }
+
     /// What is used once the windows that are over at `now` are counted as empty.
     pub fn standing(&self, now: Minute) -> Standing {
         let roll = now.roll_from(self.minute);
@@ -133,7 +138,7 @@ impl Meter {
     }
 
     /// Takes `reservation`, after [`Self::decide`] answered `roll`.
-    pub fn reserve(&mut self, roll: Roll, call_id: &str, mut reservation: Reservation) {
+    pub fn reserve(&mut self, roll: Roll, id: &RecordId, mut reservation: Reservation) {
         if roll >= Roll::Minute {
             self.minute = Some(reservation.minute);
             (self.minute_requests, self.minute_tokens) = (0, 0);
@@ -145,18 +150,18 @@ impl Meter {
             (self.committed, self.settled) = (NanoUsd::ZERO, NanoUsd::ZERO);
         }
         reservation.minute = self.minute.unwrap_or(reservation.minute);
-        self.minute_requests += 1;
+        self.minute_requests = self.minute_requests.saturating_add(u64::from(reservation.requests));
         self.minute_tokens = self.minute_tokens.saturating_add(reservation.tokens);
         self.day_tokens = self.day_tokens.saturating_add(reservation.tokens);
         self.committed = self.committed + reservation.amount_nanousd;
-        self.open.insert(call_id.to_owned(), reservation);
+        self.open.insert(id.open_key(), reservation);
     }
 
-    /// Replaces the reservation of `call_id` by what the call really used; nothing if it is not open (any more).
+    /// Replaces a reservation by what the provider call really used; nothing if it is not open (any more).
     ///
     /// Windows that have ended since are left alone.
-    pub fn settle(&mut self, call_id: &str, tokens: u64, amount: NanoUsd) {
-        let Some(reservation) = self.open.remove(call_id) else { return };
+    pub fn settle(&mut self, id: &RecordId, tokens: u64, amount: NanoUsd) {
+        let Some(reservation) = self.open.remove(&id.open_key()) else { return };
         let since = self.rolled_since(&reservation);
         let replace =
             |count: u64, by: u64| count.saturating_sub(reservation.tokens).saturating_add(by);
@@ -173,13 +178,12 @@ impl Meter {
     }
 
     /// Gives back a reservation whose call was never made.
-    pub fn release(&mut self, call_id: &str) {
-        let is_same_minute =
-            self.open.get(call_id).is_some_and(|open| self.rolled_since(open) < Roll::Minute);
-        if is_same_minute {
-            self.minute_requests = self.minute_requests.saturating_sub(1);
+    pub fn release(&mut self, id: &RecordId) {
+        let Some(open) = self.open.get(&id.open_key()) else { return };
+        if self.rolled_since(open) < Roll::Minute {
+            self.minute_requests = self.minute_requests.saturating_sub(u64::from(open.requests));
         }
-        self.settle(call_id, 0, NanoUsd::ZERO);
+        self.settle(id, 0, NanoUsd::ZERO);
     }
 
     /// Which windows have ended since `reservation` was taken.
@@ -205,9 +209,9 @@ impl Standing {
         reservation: &Reservation,
         counted_in: Minute,
     ) -> Result<(), Denial> {
-        let tokens = reservation.tokens;
+        let (requests, tokens) = (u64::from(reservation.requests), reservation.tokens);
         let checks = [
-            (Limit::RequestsPerMinute, limits.requests_per_minute, self.minute_requests, 1),
+            (Limit::RequestsPerMinute, limits.requests_per_minute, self.minute_requests, requests),
             (Limit::TokensPerMinute, limits.tokens_per_minute, self.minute_tokens, tokens),
             (Limit::TokensPerDay, limits.tokens_per_day, self.day_tokens, tokens),
             (
@@ -218,7 +222,8 @@ impl Standing {
             ),
         ];
         for (limit, allowed, used, requested) in checks {
-            let Some(allowed) = allowed else { continue };
+            // What takes nothing of a limit fits, even where the limit was lowered below what is used.
+            let Some(allowed) = allowed.filter(|_| requested > 0) else { continue };
             if used.checked_add(requested).is_none_or(|sum| sum > allowed) {
                 let resets = counted_in.end_of(limit.period());
                 return Err(Denial::Exceeded { limit, allowed, used, requested, resets });

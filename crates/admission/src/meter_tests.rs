@@ -7,11 +7,16 @@ use super::*;
 /// 2026-11-23T12:00:00Z
 const NOON: Minute = Minute(29_923_920);
 
+fn id(call_id: &str) -> RecordId {
+    RecordId::first(call_id)
+}
+
 fn reservation(amount: u64, tokens: u64, minute: Minute) -> Reservation {
     Reservation {
         tenant_id: "acme".parse().unwrap(),
         amount_nanousd: NanoUsd(amount),
         tokens,
+        requests: 1,
         minute,
         deadline_ms: minute.start_ms() + 900_000,
         detail: None,
@@ -91,15 +96,15 @@ fn a_suspended_scope_and_stale_limits_are_refused() {
 #[test]
 fn settling_gives_back_to_the_windows_it_was_taken_from() {
     let mut meter = used();
-    meter.reserve(Roll::None, "a", reservation(100, 10, NOON));
-    meter.settle("a", 4, NanoUsd(30));
-    meter.settle("a", 4, NanoUsd(30));
+    meter.reserve(Roll::None, &id("a"), reservation(100, 10, NOON));
+    meter.settle(&id("a"), 4, NanoUsd(30));
+    meter.settle(&id("a"), 4, NanoUsd(30));
     assert_eq!((meter.minute_requests, meter.minute_tokens, meter.day_tokens), (6, 54, 84));
     assert_eq!((meter.committed, meter.settled), (NanoUsd(530), NanoUsd(530)));
 
-    meter.reserve(Roll::None, "b", reservation(100, 10, NOON));
-    meter.reserve(Roll::Month, "c", reservation(7, 7, Minute(NOON.0 + 31 * 1_440)));
-    meter.settle("b", 4, NanoUsd(30));
+    meter.reserve(Roll::None, &id("b"), reservation(100, 10, NOON));
+    meter.reserve(Roll::Month, &id("c"), reservation(7, 7, Minute(NOON.0 + 31 * 1_440)));
+    meter.settle(&id("b"), 4, NanoUsd(30));
     assert_eq!((meter.minute_tokens, meter.day_tokens), (7, 7), "the new windows are untouched");
     assert_eq!((meter.committed, meter.settled), (NanoUsd(7), NanoUsd(0)));
 }
@@ -107,8 +112,8 @@ fn settling_gives_back_to_the_windows_it_was_taken_from() {
 #[test]
 fn a_release_leaves_no_trace() {
     let mut meter = used();
-    meter.reserve(Roll::None, "a", reservation(100, 10, NOON));
-    meter.release("a");
+    meter.reserve(Roll::None, &id("a"), reservation(100, 10, NOON));
+    meter.release(&id("a"));
     assert_eq!(meter, used());
 }
 
@@ -120,10 +125,46 @@ fn a_request_beyond_the_whole_limit_is_not_worth_repeating() {
     assert_eq!(denial.retry_after_ms(0), None);
 }
 
+#[test]
+fn a_further_attempt_takes_tokens_and_money_but_no_request() {
+    let limits = Limits { requests_per_minute: Some(6), ..Limits::default() };
+    let retry = |amount| Reservation { requests: 0, ..reservation(amount, 10, NOON) };
+    let mut meter = used();
+    meter.reserve(Roll::None, &id("a"), reservation(100, 10, NOON));
+    assert!(meter.decide(&limits, 1, &reservation(100, 10, NOON)).is_err(), "the minute is full");
+
+    let second = RecordId { attempt: 2, ..id("a") };
+    let roll = meter.decide(&limits, 1, &retry(100)).unwrap();
+    meter.reserve(roll, &second, retry(100));
+    assert_eq!((meter.minute_requests, meter.minute_tokens), (6, 70));
+    assert_eq!((meter.committed, meter.open.len()), (NanoUsd(700), 2));
+
+    let lowered = Limits { requests_per_minute: Some(1), ..Limits::default() };
+    assert!(meter.decide(&lowered, 1, &retry(100)).is_ok(), "it takes nothing of that limit");
+    let budget = Limits { budget_per_month: Some(NanoUsd(700)), ..Limits::default() };
+    assert!(meter.decide(&budget, 1, &retry(1)).is_err(), "but what it costs counts");
+
+    meter.release(&second);
+    assert_eq!((meter.minute_requests, meter.minute_tokens, meter.open.len()), (6, 60, 1));
+    meter.release(&id("a"));
+    assert_eq!(meter, used());
+}
+
+#[test]
+fn a_reservation_without_requests_is_one_request() {
+    let stored = r#"{"tenant_id":"acme","amount":1,"tokens":2,"minute":3,"deadline":4}"#;
+    let read: Reservation = serde_json::from_str(stored).unwrap();
+    assert_eq!(read.requests, 1);
+    assert_eq!(serde_json::to_string(&read).unwrap(), stored, "and as small as it was");
+    let retry = Reservation { requests: 0, ..read };
+    let text = serde_json::to_string(&retry).unwrap();
+    assert_eq!(serde_json::from_str::<Reservation>(&text).unwrap(), retry, "{text}");
+}
+
 /// A step of a history.
 #[derive(Debug, Clone)]
 enum Step {
-    Reserve { amount: u64, tokens: u64 },
+    Reserve { amount: u64, tokens: u64, requests: u32 },
     Settle { which: usize, share: u64 },
     Release { which: usize },
     Wait { minutes: i64 },
@@ -132,7 +173,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => (1..200u64, 1..50u64).prop_map(|(amount, tokens)| Step::Reserve { amount, tokens }),
+        5 => (1..200u64, 1..50u64, 0..=1u32)
+            .prop_map(|(amount, tokens, requests)| Step::Reserve { amount, tokens, requests }),
         3 => (any::<usize>(), 0..=100u64).prop_map(|(which, share)| Step::Settle { which, share }),
         1 => any::<usize>().prop_map(|which| Step::Release { which }),
         1 => prop_oneof![Just(1i64), Just(60), Just(1_440), Just(20 * 1_440)].prop_map(|minutes| Step::Wait { minutes }),
@@ -156,18 +198,19 @@ proptest! {
             match step {
                 Step::Wait { minutes } => now = Minute(now.0 + minutes),
                 Step::Skew { minutes } => skew = minutes,
-                Step::Reserve { amount, tokens } => {
-                    let wanted = reservation(amount, tokens, Minute(now.0 + skew));
+                Step::Reserve { amount, tokens, requests } => {
+                    let wanted = Reservation { requests, ..reservation(amount, tokens, Minute(now.0 + skew)) };
                     if let Ok(roll) = meter.decide(&limits, 1, &wanted) {
                         if roll == Roll::Month {
                             spent = NanoUsd::ZERO;
                         }
-                        meter.reserve(roll, &number.to_string(), wanted);
+                        let id = RecordId { call_id: (number / 3).to_string(), attempt: 1 + u32::try_from(number % 3).unwrap() };
+                        meter.reserve(roll, &id, wanted);
                     }
                 }
                 Step::Settle { which, share } => {
                     let Some((id, open)) = meter.open.iter().nth(which % meter.open.len().max(1)) else { continue };
-                    let (id, open) = (id.clone(), open.clone());
+                    let (id, open) = (RecordId::from_open_key(id).unwrap(), open.clone());
                     let amount = NanoUsd(open.amount_nanousd.0 * share / 100);
                     if meter.rolled_since(&open) < Roll::Month {
                         spent = spent + amount;
@@ -175,7 +218,8 @@ proptest! {
                     meter.settle(&id, open.tokens * share / 100, amount);
                 }
                 Step::Release { which } => {
-                    let Some(id) = meter.open.keys().nth(which % meter.open.len().max(1)).cloned() else { continue };
+                    let Some(id) = meter.open.keys().nth(which % meter.open.len().max(1)) else { continue };
+                    let id = RecordId::from_open_key(id).unwrap();
                     meter.release(&id);
                 }
             }

@@ -6,9 +6,9 @@ use tenancy::{LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
 
 use crate::Minute;
 
-/// An estimate taken from a scope's limits, until the call's usage record corrects it.
+/// An estimate taken from a scope's limits for one provider call, until its usage record corrects it.
 ///
-/// It stands in the scope's meter item under its call id. `minute` is the one that it was counted
+/// It stands in the scope's meter item under [`open_key`](metering::RecordId::open_key). `minute` is the one that it was counted
 /// in, so that settling it gives back to the windows it was taken from and to no later one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
@@ -19,6 +19,10 @@ pub struct Reservation {
     pub amount_nanousd: NanoUsd,
     /// Tokens that it can use at most.
     pub tokens: u64,
+    /// What it takes of the requests per minute: 1 for a client's call, 0 for a further attempt of
+    /// the same call, since a client is not to pay for the gateway's retries with its own rate.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub requests: u32,
     /// The minute in which it was counted.
     pub minute: Minute,
     /// Past this moment (Unix milliseconds) the call cannot be running any more.
@@ -30,6 +34,15 @@ pub struct Reservation {
     /// by size.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "detail_text")]
     pub detail: Option<CallDetail>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_one(requests: &u32) -> bool {
+    *requests == 1
 }
 
 /// The detail as JSON text.

@@ -19,14 +19,14 @@ pub struct StoreError {
     pub source: Box<dyn Error + Send + Sync>,
 }
 
-/// Reserves for one call, as its caller.
+/// Reserves for one provider call, as its caller.
 pub trait MeterStore: Send + Sync {
     /// Takes `reservation` from the scope's limits, in one conditional write; taking it again changes nothing.
     fn reserve(
         &self,
         context: &TenantContext,
         scope: &LimitedScope,
-        call_id: &str,
+        id: &RecordId,
         reservation: &Reservation,
     ) -> impl Future<Output = Result<Result<Standing, Denial>, StoreError>> + Send;
 
@@ -35,7 +35,7 @@ pub trait MeterStore: Send + Sync {
         &self,
         context: &TenantContext,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         reservation: &Reservation,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
@@ -78,7 +78,7 @@ pub trait SettlementStore: Send + Sync {
     fn settle(
         &self,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         tokens: u64,
         amount: NanoUsd,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -87,6 +87,6 @@ pub trait SettlementStore: Send + Sync {
     fn release_orphan(
         &self,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

@@ -17,8 +17,9 @@ pub struct SweepOutcome {
 
 /// Settles every reservation whose call cannot be running any more at `now_ms` (Unix milliseconds).
 ///
-/// A call without a record is charged what was reserved for it: it may have run, and only its
-/// provider knows how far. Its record says that it is an estimate, and the stream settles it.
+/// A provider call without a record is charged what was reserved for it: it may have run, and only
+/// its provider knows how far. Its record says that it is an estimate, and the stream settles it.
+/// Each attempt of a client's call is looked at by itself.
 ///
 /// # Errors
 /// The first fault, after every other scope has had its turn; the next sweep takes up what is left.
@@ -39,10 +40,20 @@ async fn sweep_scope(
     outcome: &mut SweepOutcome,
 ) -> Result<(), StoreError> {
     let Some(meter) = store.meter(scope).await? else { return Ok(()) };
-    for (call_id, reservation) in overdue(&meter, now_ms) {
-        sweep_one(store, scope, call_id, reservation, now_ms, outcome).await?;
+    let mut unreadable = None;
+    for (key, reservation) in overdue(&meter, now_ms) {
+        match RecordId::from_open_key(key) {
+            Some(id) => sweep_one(store, scope, id, reservation, now_ms, outcome).await?,
+            None => unreadable = Some(key),
+        }
     }
-    Ok(())
+    unreadable.map_or(Ok(()), |key| {
+        Err(StoreError {
+            operation: "sweep",
+            subject: scope.to_string(),
+            source: format!("the reservation `{key}` names no provider call").into(),
+        })
+    })
 }
 
 fn overdue(meter: &Meter, now_ms: i64) -> impl Iterator<Item = (&String, &Reservation)> {
@@ -52,15 +63,14 @@ fn overdue(meter: &Meter, now_ms: i64) -> impl Iterator<Item = (&String, &Reserv
 async fn sweep_one(
     store: &impl SettlementStore,
     scope: &Scope,
-    call_id: &str,
+    id: RecordId,
     reservation: &Reservation,
     now_ms: i64,
     outcome: &mut SweepOutcome,
 ) -> Result<(), StoreError> {
-    let id = RecordId { call_id: call_id.to_owned(), attempt: 1 };
     if let Some(record) = store.record(&reservation.tenant_id, &id).await? {
         let is_settled =
-            store.settle(scope, call_id, record.usage.total(), record.cost_nanousd).await?;
+            store.settle(scope, &id, record.usage.total(), record.cost_nanousd).await?;
         outcome.settled += u64::from(is_settled);
         return Ok(());
     }
@@ -68,10 +78,10 @@ async fn sweep_one(
         (Scope::Tenant(_), Some(detail)) => Scope::Lob(detail.lob_id.clone()),
         _ => Scope::Tenant(reservation.tenant_id.clone()),
     };
-    let has_twin = store.meter(&twin).await?.is_some_and(|meter| meter.open.contains_key(call_id));
+    let has_twin = store.meter(&twin).await?.is_some_and(|meter| meter.is_open(&id));
     match &reservation.detail {
         _ if !has_twin => {
-            outcome.released += u64::from(store.release_orphan(scope, call_id).await?);
+            outcome.released += u64::from(store.release_orphan(scope, &id).await?);
         }
         Some(detail) => {
             let record = estimated_record(id, reservation, detail, now_ms);

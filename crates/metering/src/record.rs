@@ -8,12 +8,33 @@ use tenancy::{LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
 use crate::{NanoUsd, TokenUsage};
 
 /// Which provider call a record is about: a call of the gateway, and the attempt within it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordId {
     /// The gateway's id of the call (a time-ordered UUID); the client sees it as `x-request-id`.
     pub call_id: String,
     /// Counts the provider calls made for it, from 1.
     pub attempt: u32,
+}
+
+impl RecordId {
+    /// The call's first provider call.
+    pub fn first(call_id: impl Into<String>) -> Self {
+        Self { call_id: call_id.into(), attempt: 1 }
+    }
+
+    /// The name of its reservation among a meter's open ones: `<call id>-<attempt>`.
+    pub fn open_key(&self) -> String {
+        format!("{}-{}", self.call_id, self.attempt)
+    }
+
+    /// The id whose [`Self::open_key`] this is; none if it is nobody's. A call id may hold hyphens:
+    /// the last one counts.
+    pub fn from_open_key(key: &str) -> Option<Self> {
+        let (call_id, attempt) = key.rsplit_once('-')?;
+        let id = Self { call_id: call_id.to_owned(), attempt: attempt.parse().ok()? };
+        // `007` and `+7` are numbers, but not how one is written here.
+        (!call_id.is_empty() && id.attempt > 0 && id.open_key() == key).then_some(id)
+    }
 }
 
 impl fmt::Display for RecordId {
@@ -95,4 +116,22 @@ pub struct UsageRecord {
 impl UsageRecord {
     /// The current version of the schema.
     pub const SCHEMA: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_key_names_one_attempt() {
+        for (call_id, attempt) in [("0193", 1), ("a-b-7", 12), ("-", 3), ("call", u32::MAX)] {
+            let id = RecordId { call_id: call_id.to_owned(), attempt };
+            assert_eq!(RecordId::from_open_key(&id.open_key()), Some(id));
+        }
+        for key in
+            ["", "-", "call", "call-", "-1", "call-0", "call-01", "call-+1", "call-1 ", "call#1"]
+        {
+            assert_eq!(RecordId::from_open_key(key), None, "{key:?}");
+        }
+    }
 }

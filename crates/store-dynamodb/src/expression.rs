@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use admission::{LimitedScope, Minute, Reservation, Roll};
 use aws_sdk_dynamodb::types::AttributeValue;
+use metering::RecordId;
 
 /// A conditional update under construction.
 #[derive(Debug, Default)]
@@ -59,27 +60,28 @@ impl Update {
 
     /// The counter may grow by `requested` without passing `allowed`. Conditions know no sums, so
     /// the room is computed here; it is negative, and never met, if the request alone is too much.
+    /// What takes nothing always fits.
     fn room(&mut self, counter: &str, allowed: Option<u64>, requested: u64) {
-        let Some(allowed) = allowed else { return };
+        let Some(allowed) = allowed.filter(|_| requested > 0) else { return };
         self.conditions.push(format!("#{counter} <= :{counter}_room"));
         self.number(&format!("{counter}_room"), i128::from(allowed) - i128::from(requested));
     }
 
-    fn open(&mut self, call_id: &str) {
+    fn open(&mut self, id: &RecordId) {
         self.name("open");
-        self.names.insert("#call".to_owned(), call_id.to_owned());
+        self.names.insert("#call".to_owned(), id.open_key());
     }
 
     /// Takes `reservation`, if `roll` is what its minute does to the meter's windows.
     pub(crate) fn reserve(
         scope: &LimitedScope,
-        call_id: &str,
+        id: &RecordId,
         reservation: &Reservation,
         entry: AttributeValue,
         roll: Roll,
     ) -> Self {
         let mut update = Self::default();
-        update.open(call_id);
+        update.open(id);
         update.name("status");
         update.name("entitlement_version");
         update.name("minute");
@@ -88,7 +90,7 @@ impl Update {
         update.value("entry", entry);
         update.number("tokens", reservation.tokens);
         update.number("amount", reservation.amount_nanousd.0);
-        update.number("one", 1);
+        update.number("requests", reservation.requests);
         update.number("minute", reservation.minute.0);
         update.conditions = [
             "attribute_not_exists(#open.#call)",
@@ -103,7 +105,7 @@ impl Update {
         if roll > Roll::None {
             update.sets.push("#minute = :minute".to_owned());
         }
-        update.count("minute_requests", "one", roll >= Roll::Minute);
+        update.count("minute_requests", "requests", roll >= Roll::Minute);
         update.count("minute_tokens", "tokens", roll >= Roll::Minute);
         update.count("day_tokens", "tokens", roll >= Roll::Day);
         update.count("committed", "amount", roll >= Roll::Month);
@@ -115,8 +117,9 @@ impl Update {
 
         let (limits, tokens, amount) =
             (&scope.limits, reservation.tokens, reservation.amount_nanousd.0);
+        let requests = u64::from(reservation.requests);
         if roll < Roll::Minute {
-            update.room("minute_requests", limits.requests_per_minute, 1);
+            update.room("minute_requests", limits.requests_per_minute, requests);
             update.room("minute_tokens", limits.tokens_per_minute, tokens);
         }
         if roll < Roll::Day {
@@ -152,14 +155,14 @@ impl Update {
     /// Replaces `open` by what was used (`None`: nothing, the call was never made), if the meter
     /// still last counted in `minute`.
     pub(crate) fn settle(
-        call_id: &str,
+        id: &RecordId,
         open: &Reservation,
         minute: Minute,
         since: Roll,
         used: Option<(u64, u64)>,
     ) -> Self {
         let mut update = Self::default();
-        update.open(call_id);
+        update.open(id);
         update.name("minute");
         update.number("minute", minute.0);
         update.conditions =
@@ -176,7 +179,7 @@ impl Update {
         let tokens_by = i128::from(tokens) - i128::from(open.tokens);
         if since < Roll::Minute {
             adjust("minute_tokens", tokens_by);
-            adjust("minute_requests", if used.is_none() { -1 } else { 0 });
+            adjust("minute_requests", if used.is_none() { -i128::from(open.requests) } else { 0 });
         }
         if since < Roll::Day {
             adjust("day_tokens", tokens_by);

@@ -11,7 +11,7 @@ use admission::{
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use metering::UsageRecord;
+use metering::{RecordId, UsageRecord};
 use tenancy::TenantContext;
 
 use crate::expression::Update;
@@ -113,7 +113,7 @@ impl MeterStore for Ledger {
         &self,
         _context: &TenantContext,
         scope: &LimitedScope,
-        call_id: &str,
+        id: &RecordId,
         reservation: &Reservation,
     ) -> Result<Result<Standing, Denial>, StoreError> {
         let mut reservation = reservation.clone();
@@ -130,7 +130,7 @@ impl MeterStore for Ledger {
         for _ in 0..MAX_TRIES {
             let entry = serde_dynamo::to_attribute_value(&reservation)
                 .map_err(|error| store_error("reserve", &scope.scope, error))?;
-            let update = Update::reserve(scope, call_id, &reservation, entry, roll);
+            let update = Update::reserve(scope, id, &reservation, entry, roll);
             let meter = match self.apply("reserve", &scope.scope, update).await? {
                 Applied::Done(attributes) => {
                     self.remember(&scope.scope, reservation.minute);
@@ -142,7 +142,7 @@ impl MeterStore for Ledger {
             if let Some(minute) = meter.minute {
                 self.remember(&scope.scope, minute);
             }
-            if meter.open.contains_key(call_id) {
+            if meter.is_open(id) {
                 // An earlier try, whose answer was lost.
                 return Ok(Ok(meter.standing(reservation.minute)));
             }
@@ -161,12 +161,12 @@ impl MeterStore for Ledger {
         &self,
         _context: &TenantContext,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         reservation: &Reservation,
     ) -> Result<(), StoreError> {
         // A caller may write meters, not read them: this assumes that it is still the minute of the
         // reservation, and a failed condition tells if it is not.
-        self.close("release", scope, call_id, reservation.minute, reservation.clone(), None)
+        self.close("release", scope, id, reservation.minute, reservation.clone(), None)
             .await
             .map(|_| ())
     }

@@ -31,20 +31,21 @@ impl Ledger {
         &self,
         operation: &'static str,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         mut minute: Minute,
         mut open: Reservation,
         used: Option<(u64, u64)>,
     ) -> Result<bool, StoreError> {
         for _ in 0..MAX_TRIES {
             let since = minute.roll_from(Some(open.minute));
-            let update = Update::settle(call_id, &open, minute, since, used);
+            let update = Update::settle(id, &open, minute, since, used);
             let mut meter = match self.apply(operation, scope, update).await? {
                 Applied::Done(_) => return Ok(true),
                 Applied::Missing => return Ok(false),
                 Applied::Refused(meter) => meter,
             };
-            let (Some(still_open), Some(last)) = (meter.open.remove(call_id), meter.minute) else {
+            let (Some(still_open), Some(last)) = (meter.open.remove(&id.open_key()), meter.minute)
+            else {
                 return Ok(false);
             };
             (open, minute) = (still_open, last);
@@ -57,7 +58,7 @@ impl Ledger {
         &self,
         operation: &'static str,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         used: Option<(u64, u64)>,
     ) -> Result<bool, StoreError> {
         let item = self
@@ -69,7 +70,7 @@ impl Ledger {
             .projection_expression("#minute, #open.#call")
             .expression_attribute_names("#minute", "minute")
             .expression_attribute_names("#open", "open")
-            .expression_attribute_names("#call", call_id)
+            .expression_attribute_names("#call", id.open_key())
             .send()
             .await
             .map_err(|error| store_error(operation, scope, error))?
@@ -77,8 +78,8 @@ impl Ledger {
         let Some(item) = item.filter(|item| item.contains_key("open")) else { return Ok(false) };
         let mut meter: OpenReservation =
             serde_dynamo::from_item(item).map_err(|error| store_error(operation, scope, error))?;
-        let Some(open) = meter.open.remove(call_id) else { return Ok(false) };
-        self.close(operation, scope, call_id, meter.minute, open, used).await
+        let Some(open) = meter.open.remove(&id.open_key()) else { return Ok(false) };
+        self.close(operation, scope, id, meter.minute, open, used).await
     }
 
     /// Writes `record` unless one of its id exists; whether it was new.
@@ -171,14 +172,14 @@ impl SettlementStore for Ledger {
     async fn settle(
         &self,
         scope: &Scope,
-        call_id: &str,
+        id: &RecordId,
         tokens: u64,
         amount: NanoUsd,
     ) -> Result<bool, StoreError> {
-        self.read_and_close("settle", scope, call_id, Some((tokens, amount.0))).await
+        self.read_and_close("settle", scope, id, Some((tokens, amount.0))).await
     }
 
-    async fn release_orphan(&self, scope: &Scope, call_id: &str) -> Result<bool, StoreError> {
-        self.read_and_close("release", scope, call_id, None).await
+    async fn release_orphan(&self, scope: &Scope, id: &RecordId) -> Result<bool, StoreError> {
+        self.read_and_close("release", scope, id, None).await
     }
 }

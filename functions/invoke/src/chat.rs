@@ -14,7 +14,7 @@ use inference::{
     CatalogStore, Model, ModelRequest, Protocol, Provider, ProviderConfig, TokenBound,
 };
 use lambda_http::Request;
-use metering::{Price, PriceBook};
+use metering::{Price, PriceBook, RecordId};
 use tenancy::{ModelId, Permission, TenantContext};
 
 use crate::State;
@@ -82,7 +82,8 @@ async fn admitted<C: EntitlementStore + CatalogStore, L: MeterStore, P>(
         let plan = plan(state, &context, chat, freshness, call.started_ms).await?;
         let reservation = reservation(&context, &plan, chat, &call, &state.region);
         let scopes = plan.entitlements.scopes.clone();
-        match admit(&state.ledger, &context, scopes, &call.id, &reservation).await {
+        let id = RecordId::first(&call.id);
+        match admit(&state.ledger, &context, scopes, &id, &reservation).await {
             Ok(admitted) => {
                 let admission = Admission {
                     gateway: call.started.elapsed(),
@@ -183,6 +184,7 @@ fn reservation(
         tenant_id: context.tenant_id.clone(),
         amount_nanousd: plan.price.bound(plan.bound.input, plan.bound.output),
         tokens: plan.bound.input.saturating_add(plan.bound.output),
+        requests: 1,
         minute: Minute::of(call.started_ms),
         deadline_ms: call.sweep_after_ms(),
         detail: Some(CallDetail {

@@ -96,7 +96,7 @@ impl Admission {
         let since_start = |moment: Instant| milliseconds(moment.duration_since(self.call.started));
         Some(UsageRecord {
             schema: UsageRecord::SCHEMA,
-            id: RecordId { call_id: self.call.id.clone(), attempt: 1 },
+            id: RecordId::first(&self.call.id),
             tenant_id: self.context.tenant_id.clone(),
             lob_id: self.context.lob_id.clone(),
             principal_id: self.context.principal.id.clone(),

@@ -108,10 +108,10 @@ fn is_usage_record(record: &EventRecord) -> bool {
 
 async fn settle(store: &impl SettlementStore, record: &UsageRecord) -> Result<(), StoreError> {
     let [tenant, lob] = Scope::of_tenant(&record.tenant_id, &record.lob_id);
-    let (call_id, tokens, cost) = (&record.id.call_id, record.usage.total(), record.cost_nanousd);
+    let (id, tokens, cost) = (&record.id, record.usage.total(), record.cost_nanousd);
     tokio::try_join!(
-        store.settle(&tenant, call_id, tokens, cost),
-        store.settle(&lob, call_id, tokens, cost),
+        store.settle(&tenant, id, tokens, cost),
+        store.settle(&lob, id, tokens, cost),
     )?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use admission::fakes::InMemoryLedger;
 use admission::{Meter, Minute, Reservation, Roll, Scope};
 use lambda_runtime::{Context, LambdaEvent};
-use metering::NanoUsd;
+use metering::{NanoUsd, RecordId};
 use serde_json::{Value, json};
 use tenancy::{LobId, Status, TenantId};
 
@@ -28,11 +28,12 @@ fn ledger() -> InMemoryLedger {
                 tenant_id: tenant.parse().unwrap(),
                 amount_nanousd: NanoUsd(100),
                 tokens: 50,
+                requests: 1,
                 minute: Minute::of(NOON_MS),
                 deadline_ms: NOON_MS + 960_000,
                 detail: None,
             };
-            meter.reserve(Roll::Month, call, reservation);
+            meter.reserve(Roll::Month, &RecordId::first(call), reservation);
             meters.insert(scope, meter);
         }
     }

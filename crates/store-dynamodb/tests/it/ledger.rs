@@ -2,17 +2,21 @@
 
 use crate::support::{NOON, context, dynamodb, ledger, limited, onboard, reservation};
 use admission::{
-    CallDetail, Denial, Limit, Limits, Meter, MeterStore as _, Minute, Scope, SettlementStore as _,
-    UsageStore as _,
+    CallDetail, Denial, Limit, Limits, Meter, MeterStore as _, Minute, Reservation, Scope,
+    SettlementStore as _, UsageStore as _,
 };
 use futures::future::join_all;
 use metering::{NanoUsd, Outcome, RecordId, TokenUsage, UsageRecord};
 use tenancy::{Status, TenantContext};
 
+fn id(call_id: &str) -> RecordId {
+    RecordId::first(call_id)
+}
+
 fn record(context: &TenantContext, call_id: &str) -> UsageRecord {
     UsageRecord {
         schema: UsageRecord::SCHEMA,
-        id: RecordId { call_id: call_id.to_owned(), attempt: 1 },
+        id: id(call_id),
         tenant_id: context.tenant_id.clone(),
         lob_id: context.lob_id.clone(),
         principal_id: context.principal.id.clone(),
@@ -48,7 +52,7 @@ async fn concurrent_calls_never_pass_a_limit() {
         Limits { budget_per_month: Some(NanoUsd(1_050)), ..Limits::default() },
     );
     let want = reservation(&acme, 100, 10, NOON);
-    let ids: Vec<String> = (0..40).map(|number| format!("call-{number}")).collect();
+    let ids: Vec<RecordId> = (0..40).map(|number| id(&format!("call-{number}"))).collect();
     let answers = join_all(
         ids.iter()
             .enumerate()
@@ -93,9 +97,9 @@ async fn a_reservation_keeps_what_the_sweep_needs() {
         input_tokens: 6,
         started_ms: NOON.start_ms(),
     });
-    ledger.reserve(&acme, &scope, "call-1", &want).await.unwrap().unwrap();
+    ledger.reserve(&acme, &scope, &id("call-1"), &want).await.unwrap().unwrap();
     let meter = ledger.meter(&scope.scope).await.unwrap().unwrap();
-    assert_eq!(meter.open["call-1"], want);
+    assert_eq!(meter.open["call-1-1"], want);
 }
 
 #[tokio::test]
@@ -106,7 +110,7 @@ async fn a_repeated_reservation_counts_once() {
         (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
     for _ in 0..3 {
         ledger
-            .reserve(&acme, &scope, "call-1", &reservation(&acme, 100, 10, NOON))
+            .reserve(&acme, &scope, &id("call-1"), &reservation(&acme, 100, 10, NOON))
             .await
             .unwrap()
             .unwrap();
@@ -122,9 +126,12 @@ async fn a_suspension_and_a_changed_allowlist_hold_on_the_next_call() {
     let (ledger, mut scope) =
         (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), Limits::default()));
     let want = reservation(&acme, 1, 1, NOON);
-    ledger.reserve(&acme, &scope, "call-1", &want).await.unwrap().unwrap();
+    ledger.reserve(&acme, &scope, &id("call-1"), &want).await.unwrap().unwrap();
     scope.entitlement_version = 2;
-    assert_eq!(ledger.reserve(&acme, &scope, "call-2", &want).await.unwrap(), Err(Denial::Stale));
+    assert_eq!(
+        ledger.reserve(&acme, &scope, &id("call-2"), &want).await.unwrap(),
+        Err(Denial::Stale)
+    );
     scope.entitlement_version = 1;
     let suspend =
         client.update_item().table_name(crate::support::TABLE).update_expression("SET #s = :s");
@@ -140,12 +147,12 @@ async fn a_suspension_and_a_changed_allowlist_hold_on_the_next_call() {
         .await
         .unwrap();
     assert_eq!(
-        ledger.reserve(&acme, &scope, "call-3", &want).await.unwrap(),
+        ledger.reserve(&acme, &scope, &id("call-3"), &want).await.unwrap(),
         Err(Denial::Suspended)
     );
     let unknown = limited(Scope::Tenant("globex".parse().unwrap()), Limits::default());
     assert_eq!(
-        ledger.reserve(&acme, &unknown, "call-4", &want).await.unwrap(),
+        ledger.reserve(&acme, &unknown, &id("call-4"), &want).await.unwrap(),
         Err(Denial::Unknown)
     );
 }
@@ -186,6 +193,33 @@ async fn the_sweep_finds_every_meter() {
     );
 }
 
+#[tokio::test]
+async fn attempts_of_one_call_settle_apart() {
+    let (client, acme) = (dynamodb().await, context("acme", "retail"));
+    onboard(&client, &acme).await;
+    let limits = Limits { requests_per_minute: Some(1), ..Limits::default() };
+    let (ledger, scope) = (ledger(&client), limited(Scope::Tenant(acme.tenant_id.clone()), limits));
+    let (first, second) = (id("call-1"), RecordId { attempt: 2, ..id("call-1") });
+    let want = reservation(&acme, 100, 10, NOON);
+    ledger.reserve(&acme, &scope, &first, &want).await.unwrap().unwrap();
+    let denied = ledger.reserve(&acme, &scope, &second, &want).await.unwrap();
+    assert!(matches!(denied, Err(Denial::Exceeded { limit: Limit::RequestsPerMinute, .. })));
+    let retry = Reservation { requests: 0, ..want.clone() };
+    ledger.reserve(&acme, &scope, &second, &retry).await.unwrap().unwrap();
+
+    for delivery in 0..2 {
+        let was_open = ledger.settle(&scope.scope, &second, 4, NanoUsd(30)).await.unwrap();
+        assert_eq!(was_open, delivery == 0);
+        let meter = ledger.meter(&scope.scope).await.unwrap().unwrap();
+        assert_eq!((meter.minute_requests, meter.minute_tokens), (1, 14));
+        assert_eq!((meter.committed, meter.settled), (NanoUsd(130), NanoUsd(30)));
+        assert_eq!(meter.open.into_keys().collect::<Vec<_>>(), ["call-1-1"]);
+    }
+    ledger.release(&acme, &scope.scope, &first, &want).await.unwrap();
+    let meter = ledger.meter(&scope.scope).await.unwrap().unwrap();
+    assert_eq!((meter.minute_requests, meter.committed), (0, NanoUsd(30)));
+}
+
 /// A deterministic sequence of pseudo-random numbers (splitmix64).
 struct Random(u64);
 
@@ -217,7 +251,8 @@ async fn the_table_decides_as_the_meter_does() {
         let (mut random, mut model, mut now) = (Random(seed), Meter::new(Status::Active, 1), NOON);
         for number in 0..60 {
             let instance = &instances[usize::try_from(random.below(2)).unwrap()];
-            let picked = model.open.keys().nth(usize::try_from(random.below(5)).unwrap()).cloned();
+            let picked = model.open.keys().nth(usize::try_from(random.below(5)).unwrap());
+            let picked = picked.and_then(|key| RecordId::from_open_key(key));
             match (random.below(10), picked) {
                 (0, _) => {
                     let wait = [1, 60, 1_440, 20 * 1_440];
@@ -235,20 +270,23 @@ async fn the_table_decides_as_the_meter_does() {
                     model.settle(&id, tokens, NanoUsd(amount));
                 }
                 (4, Some(id)) => {
-                    let open = model.open[&id].clone();
+                    let open = model.open[&id.open_key()].clone();
                     instance.release(&acme, &scope.scope, &id, &open).await.unwrap();
                     model.release(&id);
                 }
                 _ => {
                     // One in three comes from a clock that is a minute late.
                     let late = i64::from(random.below(3) == 0);
-                    let want = reservation(
-                        &acme,
-                        1 + random.below(250),
-                        1 + random.below(60),
-                        Minute(now.0 - late),
-                    );
-                    let id = format!("call-{number}");
+                    // Every second one is a further attempt of the call before it.
+                    let id = RecordId {
+                        call_id: format!("call-{}", number / 2),
+                        attempt: 1 + number % 2,
+                    };
+                    let (amount, tokens) = (1 + random.below(250), 1 + random.below(60));
+                    let want = Reservation {
+                        requests: u32::from(id.attempt == 1),
+                        ..reservation(&acme, amount, tokens, Minute(now.0 - late))
+                    };
                     let answer = instance.reserve(&acme, &scope, &id, &want).await.unwrap();
                     let expected = model.decide(&limits, 1, &want).map(|roll| {
                         model.reserve(roll, &id, want.clone());

@@ -118,6 +118,7 @@ pub(crate) fn reservation(
         tenant_id: context.tenant_id.clone(),
         amount_nanousd: NanoUsd(amount),
         tokens,
+        requests: 1,
         minute,
         deadline_ms: minute.start_ms() + 900_000,
         detail: None,
