@@ -35,7 +35,10 @@ for (const question of questions) {
     },
     stopWhen: stepCountIs(4),
   });
-  for await (const _ of result.textStream) report.pieces += 1;
+  for await (const part of result.fullStream) {
+    if (part.type === "error") throw part.error;
+    if (part.type === "text-delta") report.pieces += 1;
+  }
   for (const step of await result.steps) {
     report.answered(step.finishReason, step.usage.inputTokens, step.usage.outputTokens);
   }
