@@ -1,8 +1,8 @@
 //! What is set aside for a call before it is made.
 
-use metering::NanoUsd;
+use metering::{ModelChoice, NanoUsd};
 use serde::{Deserialize, Serialize};
-use tenancy::{LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
+use tenancy::{LobId, PrincipalId, PrincipalKind, TenantId};
 
 use crate::Minute;
 
@@ -45,6 +45,11 @@ fn is_one(requests: &u32) -> bool {
     *requests == 1
 }
 
+/// The only provider of reservations that name none.
+fn bedrock() -> String {
+    "aws.bedrock".to_owned()
+}
+
 /// The detail as JSON text.
 mod detail_text {
     use serde::de::Error as _;
@@ -79,10 +84,14 @@ pub struct CallDetail {
     pub principal_id: PrincipalId,
     /// Person or program.
     pub principal_kind: PrincipalKind,
-    /// The model that the client asked for.
-    pub requested_model: ModelId,
+    /// The model that the client asked for, and the one that is called.
+    #[serde(flatten)]
+    pub choice: ModelChoice,
     /// What the provider calls it.
     pub provider_model_id: String,
+    /// OpenTelemetry's `gen_ai.provider.name`.
+    #[serde(default = "bedrock")]
+    pub provider: String,
     /// The client's dialect.
     pub dialect: String,
     /// Whether the answer is streamed.
@@ -91,8 +100,14 @@ pub struct CallDetail {
     pub region: String,
     /// The price book that the amount was computed with.
     pub price_version: String,
-    /// Input tokens of the estimate; the rest is output.
+    /// Input tokens of the estimate; the rest of the reservation's tokens is output.
     pub input_tokens: u64,
+    /// Pictures of the estimate.
+    #[serde(default)]
+    pub images: u64,
+    /// Search units of the estimate.
+    #[serde(default)]
+    pub search_units: u64,
     /// When the call was admitted, in Unix milliseconds.
     pub started_ms: i64,
 }

@@ -9,7 +9,7 @@ use admission::{
     CallDetail, Denial, Limit, LimitedScope, Limits, Meter, Minute, Refusal, Reservation, Scope,
     SettlementStore as _, SweepOutcome, UsageStore as _, admit, sweep,
 };
-use metering::{NanoUsd, Outcome, RecordId};
+use metering::{ModelChoice, NanoUsd, Outcome, RecordId};
 use tenancy::{Principal, PrincipalKind, Role, Status, TenantContext};
 
 const NOON_MS: i64 = 1_795_435_200_000;
@@ -43,13 +43,16 @@ fn reservation(context: &TenantContext, amount: u64) -> Reservation {
             lob_id: context.lob_id.clone(),
             principal_id: context.principal.id.clone(),
             principal_kind: context.principal.kind,
-            requested_model: "model-a".parse().unwrap(),
+            choice: ModelChoice::of("model-a".parse().unwrap()),
             provider_model_id: "vendor.model-a".to_owned(),
+            provider: "aws.bedrock".to_owned(),
             dialect: "openai.chat_completions".to_owned(),
             is_streamed: false,
             region: "us-east-1".to_owned(),
             price_version: "2026-11".to_owned(),
             input_tokens: 60,
+            images: 0,
+            search_units: 0,
             started_ms: NOON_MS,
         }),
     }

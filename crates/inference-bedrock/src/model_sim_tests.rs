@@ -61,8 +61,15 @@ fn chat_body(directive: &Value) -> Bytes {
         .into()
 }
 
-const USAGE: TokenUsage =
-    TokenUsage { input: 10, output: 2, cache_read: 3, cache_write_5m: 4, cache_write_1h: 5 };
+const USAGE: TokenUsage = TokenUsage {
+    input: 10,
+    output: 2,
+    cache_read: 3,
+    cache_write_5m: 4,
+    cache_write_1h: 5,
+    images: 0,
+    search_units: 0,
+};
 
 #[tokio::test]
 async fn an_answer_and_its_usage_come_back_whole() {

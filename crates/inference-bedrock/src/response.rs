@@ -77,6 +77,7 @@ pub(crate) fn token_usage(usage: &sdk::TokenUsage) -> TokenUsage {
         cache_read: usage.cache_read_input_tokens().map_or(0, count),
         cache_write_5m: written.saturating_sub(cache_write_1h),
         cache_write_1h,
+        ..TokenUsage::default()
     }
 }
 
@@ -112,6 +113,7 @@ mod tests {
             cache_read: 7,
             cache_write_5m: 30,
             cache_write_1h: 70,
+            ..TokenUsage::default()
         };
         assert_eq!(
             usage(Some(100), &[(sdk::CacheTtl::OneHour, 70), (sdk::CacheTtl::FiveMinutes, 30)]),
@@ -132,6 +134,7 @@ mod tests {
             cache_read: 7,
             cache_write_5m: 100,
             cache_write_1h: 0,
+            ..TokenUsage::default()
         };
         assert_eq!(usage(Some(100), &[]), expected);
         assert_eq!(usage(Some(100), &[(sdk::CacheTtl::from("3h"), 20)]), expected);

@@ -1,5 +1,7 @@
 //! How much a call can consume, and how much an answer has, judged without a tokenizer.
 
+use metering::TokenUsage;
+
 use crate::Event;
 
 /// What a call can consume.
@@ -17,6 +19,19 @@ pub struct TokenBound {
     pub images: u64,
     /// Search units of a reranker at most.
     pub search_units: u64,
+}
+
+impl TokenBound {
+    /// All that a call can consume: what to bound its price by.
+    pub fn most(&self) -> TokenUsage {
+        TokenUsage {
+            input: self.input,
+            output: self.output,
+            images: self.images,
+            search_units: self.search_units,
+            ..TokenUsage::default()
+        }
+    }
 }
 
 /// Tokens that `bytes` of text come to, when nobody counted: one per three bytes, rounded up.

@@ -7,5 +7,5 @@ mod usage;
 
 pub use money::NanoUsd;
 pub use price::{PicoUsd, Price, PriceBook};
-pub use record::{Outcome, RecordId, UsageRecord};
+pub use record::{ModelChoice, Outcome, RecordId, UsageRecord};
 pub use usage::TokenUsage;

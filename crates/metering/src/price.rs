@@ -1,4 +1,4 @@
-//! What a token costs.
+//! What a token, a picture and a search cost.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,15 @@ use tenancy::ModelId;
 
 use crate::{NanoUsd, TokenUsage};
 
-/// A price of one token in trillionths of a US dollar: one dollar per million tokens is 1,000,000.
+/// A price of one token, picture or search unit in trillionths of a US dollar: one dollar per million
+/// tokens is 1,000,000, four cents a picture are 40,000,000,000.
 ///
 /// Nano-USD would be too coarse: the cheapest models cost 0.011 nano-USD a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PicoUsd(pub u64);
 
-/// The prices of one model, per kind of token.
+/// The prices of one model, per kind of what it consumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// Plain input.
@@ -30,9 +31,22 @@ pub struct Price {
     /// Input written to the prompt cache for one hour; as plain input if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<PicoUsd>,
+    /// A picture made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<PicoUsd>,
+    /// A reranker's search unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_unit: Option<PicoUsd>,
 }
 
 impl Price {
+    /// Whether there is a price for every kind in `usage`. A call that may consume another is to be
+    /// refused, since [`Self::cost`] would take nothing for it.
+    pub fn covers(&self, usage: &TokenUsage) -> bool {
+        (usage.images == 0 || self.image.is_some())
+            && (usage.search_units == 0 || self.search_unit.is_some())
+    }
+
     /// What `usage` costs. The kinds are summed exactly and the sum is rounded up once, so that a
     /// call that consumed anything never costs nothing.
     pub fn cost(&self, usage: &TokenUsage) -> NanoUsd {
@@ -42,14 +56,16 @@ impl Price {
             (usage.cache_read, self.cache_read.unwrap_or(self.input)),
             (usage.cache_write_5m, self.cache_write_5m.unwrap_or(self.input)),
             (usage.cache_write_1h, self.cache_write_1h.unwrap_or(self.input)),
+            (usage.images, self.image.unwrap_or_default()),
+            (usage.search_units, self.search_unit.unwrap_or_default()),
         ];
         let pico: u128 =
-            kinds.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(price.0)).sum();
+            kinds.iter().map(|(units, price)| u128::from(*units) * u128::from(price.0)).sum();
         NanoUsd(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX))
     }
 
-    /// What a call with at most this much input and output can cost, however its input is cached.
-    pub fn bound(&self, input: u64, output: u64) -> NanoUsd {
+    /// What a call that consumes at most `most` can cost, whatever of its input is cached.
+    pub fn bound(&self, most: &TokenUsage) -> NanoUsd {
         let dearest_input =
             [Some(self.input), self.cache_read, self.cache_write_5m, self.cache_write_1h]
                 .into_iter()
@@ -57,9 +73,11 @@ impl Price {
                 .max()
                 .unwrap_or(self.input);
         Self { input: dearest_input, ..*self }.cost(&TokenUsage {
-            input,
-            output,
-            ..TokenUsage::default()
+            input: most.total_input(),
+            cache_read: 0,
+            cache_write_5m: 0,
+            cache_write_1h: 0,
+            ..*most
         })
     }
 }
@@ -98,6 +116,8 @@ mod tests {
         cache_read: Some(PicoUsd(300_000)),
         cache_write_5m: Some(PicoUsd(3_750_000)),
         cache_write_1h: Some(PicoUsd(6_000_000)),
+        image: None,
+        search_unit: None,
     };
 
     #[test]
@@ -108,9 +128,26 @@ mod tests {
             cache_read: 50_000,
             cache_write_5m: 400,
             cache_write_1h: 100,
+            ..TokenUsage::default()
         };
         // 3,000,000 + 3,000,000 + 15,000,000 + 1,500,000 + 600,000 nano-USD, by hand
         assert_eq!(SONNET.cost(&usage), NanoUsd(23_100_000));
+    }
+
+    #[test]
+    fn pictures_and_searches_are_priced_by_the_piece() {
+        let price = Price {
+            image: Some(PicoUsd(40_000_000_000)),
+            search_unit: Some(PicoUsd(2_000_000_000)),
+            ..SONNET
+        };
+        let usage = TokenUsage { images: 3, search_units: 2, ..TokenUsage::default() };
+        assert_eq!(price.cost(&usage), NanoUsd(124_000_000), "$0.12 + $0.004");
+        assert_eq!(price.bound(&usage), price.cost(&usage));
+        assert_eq!(usage.total(), 0, "they are no tokens");
+        assert!(price.covers(&usage) && SONNET.covers(&TokenUsage::default()));
+        assert!(!SONNET.covers(&usage), "not for nothing");
+        assert!(!Price { image: None, ..price }.covers(&usage));
     }
 
     #[test]
@@ -142,19 +179,27 @@ mod tests {
     proptest! {
         #[test]
         fn a_bound_is_never_below_the_cost(
-            prices in any::<[u32; 5]>(), input in 0..1_000_000u64, output in 0..1_000_000u64,
-            split in (0..100u64, 0..100u64, 0..100u64), slack in 0..1_000u64,
+            prices in any::<[u32; 7]>(), input in 0..1_000_000u64, output in 0..1_000_000u64,
+            split in (0..100u64, 0..100u64, 0..100u64), pieces in any::<[u8; 2]>(), slack in 0..1_000u64,
         ) {
             let some = |index: usize| Some(PicoUsd(prices[index].into()));
             let price = Price {
                 input: PicoUsd(prices[0].into()), output: PicoUsd(prices[1].into()),
                 cache_read: some(2), cache_write_5m: some(3), cache_write_1h: some(4),
+                image: some(5), search_unit: some(6),
             };
             let (read, five, hour) = (input * split.0 / 300, input * split.1 / 300, input * split.2 / 300);
             let usage = TokenUsage {
                 input: input - read - five - hour, output, cache_read: read, cache_write_5m: five, cache_write_1h: hour,
+                images: pieces[0].into(), search_units: pieces[1].into(),
             };
-            prop_assert!(price.cost(&usage) <= price.bound(input + slack, output + slack));
+            let most = TokenUsage {
+                input: input + slack, output: output + slack,
+                images: usage.images + slack, search_units: usage.search_units + slack,
+                ..TokenUsage::default()
+            };
+            prop_assert!(price.cost(&usage) <= price.bound(&most));
+            prop_assert!(price.cost(&usage) <= price.bound(&usage));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tenancy::{LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
+use tenancy::{InvalidId, LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
 
 use crate::{NanoUsd, TokenUsage};
 
@@ -43,6 +43,50 @@ impl fmt::Display for RecordId {
     }
 }
 
+/// What a client asked for, and what served it.
+///
+/// Stands flattened in usage records and reservations. Of those of schema 1, written before there
+/// were aliases, the model is the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredChoice")]
+pub struct ModelChoice {
+    /// What the client asked for, in its own words: a registered model, an alias, or a provider's
+    /// name for a model.
+    pub requested_model: String,
+    /// The alias that chose the model, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The registered model that served this attempt: what the price is for.
+    pub model: ModelId,
+}
+
+/// A [`ModelChoice`] of any schema.
+#[derive(Deserialize)]
+struct StoredChoice {
+    requested_model: String,
+    #[serde(default)]
+    route: Option<String>,
+    #[serde(default)]
+    model: Option<ModelId>,
+}
+
+impl TryFrom<StoredChoice> for ModelChoice {
+    type Error = InvalidId;
+
+    fn try_from(stored: StoredChoice) -> Result<Self, InvalidId> {
+        let StoredChoice { requested_model, route, model } = stored;
+        let model = model.map_or_else(|| requested_model.parse(), Ok)?;
+        Ok(Self { requested_model, route, model })
+    }
+}
+
+impl ModelChoice {
+    /// A registered model, asked for by its own name.
+    pub fn of(model: ModelId) -> Self {
+        Self { requested_model: model.to_string(), route: None, model }
+    }
+}
+
 /// How a provider call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,7 +103,7 @@ pub enum Outcome {
 
 /// One provider call: who made it, what it consumed, what it costs. Written once, never changed.
 ///
-/// Schema version 1. Times are Unix milliseconds, amounts nano-USD.
+/// Schema version 2; records of version 1 can be read. Times are Unix milliseconds, amounts nano-USD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// Version of this schema.
@@ -79,8 +123,9 @@ pub struct UsageRecord {
     pub started_ms: i64,
     /// The client's dialect, for example `openai.chat_completions`.
     pub dialect: String,
-    /// The model that the client asked for.
-    pub requested_model: ModelId,
+    /// The model that the client asked for, and the one that served.
+    #[serde(flatten)]
+    pub choice: ModelChoice,
     /// What the provider calls the model that answered.
     pub provider_model_id: String,
     /// OpenTelemetry's `gen_ai.provider.name`, for example `aws.bedrock`.
@@ -92,7 +137,11 @@ pub struct UsageRecord {
     pub provider_request_id: Option<String>,
     /// Whether the answer was streamed.
     pub is_streamed: bool,
-    /// Tokens by kind.
+    /// Whether the gateway's response cache answered: no provider was called, and `usage` and
+    /// `cost_nanousd` are zero.
+    #[serde(default)]
+    pub is_cache_hit: bool,
+    /// What was consumed, by kind.
     pub usage: TokenUsage,
     /// Whether `usage` is the gateway's estimate, since the provider's own count never came.
     pub is_estimated: bool,
@@ -115,7 +164,7 @@ pub struct UsageRecord {
 
 impl UsageRecord {
     /// The current version of the schema.
-    pub const SCHEMA: u32 = 1;
+    pub const SCHEMA: u32 = 2;
 }
 
 #[cfg(test)]

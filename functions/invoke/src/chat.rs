@@ -14,7 +14,7 @@ use inference::{
     CatalogStore, Model, ModelRequest, Protocol, Provider, ProviderConfig, TokenBound,
 };
 use lambda_http::Request;
-use metering::{Price, PriceBook, RecordId};
+use metering::{ModelChoice, Price, PriceBook, RecordId};
 use tenancy::{ModelId, Permission, TenantContext};
 
 use crate::State;
@@ -182,7 +182,7 @@ fn reservation(
 ) -> Reservation {
     Reservation {
         tenant_id: context.tenant_id.clone(),
-        amount_nanousd: plan.price.bound(plan.bound.input, plan.bound.output),
+        amount_nanousd: plan.price.bound(&plan.bound.most()),
         tokens: plan.bound.input.saturating_add(plan.bound.output),
         requests: 1,
         minute: Minute::of(call.started_ms),
@@ -191,13 +191,16 @@ fn reservation(
             lob_id: context.lob_id.clone(),
             principal_id: context.principal.id.clone(),
             principal_kind: context.principal.kind,
-            requested_model: plan.model.id.clone(),
+            choice: ModelChoice::of(plan.model.id.clone()),
             provider_model_id: plan.model.provider_model_id.clone(),
+            provider: plan.provider.name.clone(),
             dialect: DIALECT.to_owned(),
             is_streamed: chat.is_streaming(),
             region: region.to_owned(),
             price_version: plan.price_version.clone(),
             input_tokens: plan.bound.input,
+            images: plan.bound.images,
+            search_units: plan.bound.search_units,
             started_ms: call.started_ms,
         }),
     }

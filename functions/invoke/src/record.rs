@@ -103,9 +103,9 @@ impl Admission {
             principal_kind: self.context.principal.kind,
             started_ms: self.call.started_ms,
             dialect: detail.dialect.clone(),
-            requested_model: self.model.id.clone(),
+            choice: detail.choice.clone(),
             provider_model_id: self.model.provider_model_id.clone(),
-            provider: "aws.bedrock".to_owned(),
+            provider: detail.provider.clone(),
             region: region.to_owned(),
             provider_request_id: ending
                 .provider_request_id
@@ -113,6 +113,7 @@ impl Admission {
                 .or_else(|| ending.error.as_ref()?.provider_request_id.clone()),
             is_streamed: detail.is_streamed,
             usage,
+            is_cache_hit: false,
             is_estimated,
             price_version: detail.price_version.clone(),
             cost_nanousd: if is_estimated {
@@ -141,7 +142,7 @@ impl Admission {
         if record.cost_nanousd > record.reserved_nanousd {
             let (cost, reserved) = (record.cost_nanousd.0, record.reserved_nanousd.0);
             tracing::error!(
-                call_id = self.call.id, model = %record.requested_model, cost, reserved,
+                call_id = self.call.id, model = %record.choice.model, cost, reserved,
                 "a call cost more than its bound: the model's registry entry is wrong"
             );
         }
@@ -160,7 +161,7 @@ fn log(record: &UsageRecord, ending: &Ending, now_ms: i64) {
         tenant_id = %record.tenant_id,
         lob_id = %record.lob_id,
         principal_id = %record.principal_id,
-        model = %record.requested_model,
+        model = %record.choice.model,
         outcome = ?record.outcome,
         provider_error = error,
         input_tokens = record.usage.total_input(),
@@ -179,7 +180,7 @@ fn log(record: &UsageRecord, ending: &Ending, now_ms: i64) {
         count("CostNanoUsd", record.cost_nanousd.0),
     ];
     metrics.extend(record.time_to_first_token_ms.map(|value| time("TimeToFirstToken", value)));
-    let dimensions = [("Service", "invoke"), ("Model", record.requested_model.as_str())];
+    let dimensions = [("Service", "invoke"), ("Model", record.choice.model.as_str())];
     telemetry::emit(now_ms, &dimensions, &metrics, &[("tenant_id", record.tenant_id.as_str())]);
 }
 

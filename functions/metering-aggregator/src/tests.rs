@@ -21,8 +21,11 @@ fn scopes(tenant: &str, lob: &str) -> [Scope; 2] {
 /// One open call of each tenant, of 100 nano-USD and 50 tokens.
 fn ledger() -> InMemoryLedger {
     let mut meters = BTreeMap::new();
-    for (tenant, lob, call) in [("acme", "retail", "call-1"), ("globex", "markets", "call-2")] {
+    for (tenant, lob, call) in
+        [("acme", "retail", ("call-1", 1)), ("globex", "markets", ("call-2", 2))]
+    {
         for scope in scopes(tenant, lob) {
+            let id = RecordId { call_id: call.0.to_owned(), attempt: call.1 };
             let mut meter = Meter::new(Status::Active, 1);
             let reservation = Reservation {
                 tenant_id: tenant.parse().unwrap(),
@@ -33,7 +36,7 @@ fn ledger() -> InMemoryLedger {
                 deadline_ms: NOON_MS + 960_000,
                 detail: None,
             };
-            meter.reserve(Roll::Month, &RecordId::first(call), reservation);
+            meter.reserve(Roll::Month, &id, reservation);
             meters.insert(scope, meter);
         }
     }

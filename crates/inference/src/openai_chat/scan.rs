@@ -232,6 +232,6 @@ fn usage_of(answer: &Value) -> Option<TokenUsage> {
         output: output.unwrap_or(0),
         cache_read,
         cache_write_5m: cache_write,
-        cache_write_1h: 0,
+        ..TokenUsage::default()
     })
 }

@@ -6,7 +6,7 @@ use admission::{
     SettlementStore as _, UsageStore as _,
 };
 use futures::future::join_all;
-use metering::{NanoUsd, Outcome, RecordId, TokenUsage, UsageRecord};
+use metering::{ModelChoice, NanoUsd, Outcome, RecordId, TokenUsage, UsageRecord};
 use tenancy::{Status, TenantContext};
 
 fn id(call_id: &str) -> RecordId {
@@ -23,13 +23,18 @@ fn record(context: &TenantContext, call_id: &str) -> UsageRecord {
         principal_kind: context.principal.kind,
         started_ms: NOON.start_ms(),
         dialect: "openai.chat_completions".into(),
-        requested_model: "model-a".parse().unwrap(),
+        choice: ModelChoice {
+            requested_model: "smart".into(),
+            route: Some("smart".into()),
+            model: "model-a".parse().unwrap(),
+        },
         provider_model_id: "vendor.model-a".into(),
         provider: "aws.bedrock".into(),
         region: "us-east-1".into(),
         provider_request_id: None,
         is_streamed: true,
         usage: TokenUsage { input: 7, output: 3, ..TokenUsage::default() },
+        is_cache_hit: false,
         is_estimated: false,
         price_version: "2026-11".into(),
         cost_nanousd: NanoUsd(42),
@@ -88,13 +93,20 @@ async fn a_reservation_keeps_what_the_sweep_needs() {
         lob_id: acme.lob_id.clone(),
         principal_id: acme.principal.id.clone(),
         principal_kind: acme.principal.kind,
-        requested_model: "model-a".parse().unwrap(),
+        choice: ModelChoice {
+            requested_model: "smart".into(),
+            route: Some("smart".into()),
+            model: "model-a".parse().unwrap(),
+        },
         provider_model_id: "vendor.model-a".into(),
+        provider: "openai".into(),
         dialect: "openai.chat_completions".into(),
         is_streamed: true,
         region: "us-east-1".into(),
         price_version: "2026-11".into(),
         input_tokens: 6,
+        images: 1,
+        search_units: 2,
         started_ms: NOON.start_ms(),
     });
     ledger.reserve(&acme, &scope, &id("call-1"), &want).await.unwrap().unwrap();
@@ -171,6 +183,30 @@ async fn a_record_is_written_once_and_read_back_whole() {
         None,
         "another tenant's"
     );
+}
+
+/// As it was written before a call could have attempts, aliases and pictures.
+#[tokio::test]
+async fn a_record_of_schema_1_can_be_read() {
+    let (client, acme) = (dynamodb().await, context("acme", "retail"));
+    let ledger = ledger(&client);
+    let first = record(&acme, "call-1");
+    ledger.put_record(&acme, &first).await.unwrap();
+    let key = |name, value: &str| (name, aws_sdk_dynamodb::types::AttributeValue::S(value.into()));
+    let [(pk, owner), (sk, id)] = [key("PK", "TENANT#acme"), key("SK", "USAGE#call-1#1")];
+    let (_, model) = key("", "model-b");
+    client
+        .update_item()
+        .table_name(crate::support::TABLE)
+        .key(pk, owner)
+        .key(sk, id)
+        .update_expression("SET requested_model = :model REMOVE model, route, is_cache_hit")
+        .expression_attribute_values(":model", model)
+        .send()
+        .await
+        .unwrap();
+    let old = UsageRecord { choice: ModelChoice::of("model-b".parse().unwrap()), ..first.clone() };
+    assert_eq!(ledger.record(&acme.tenant_id, &first.id).await.unwrap(), Some(old));
 }
 
 #[tokio::test]

@@ -27,8 +27,15 @@ use crate::{Cache, State, handle};
 /// 2026-11-23T12:00:00Z
 pub(super) const NOON_MS: i64 = 1_795_435_200_000;
 
-pub(super) const USAGE: TokenUsage =
-    TokenUsage { input: 10, output: 2, cache_read: 5, cache_write_5m: 0, cache_write_1h: 0 };
+pub(super) const USAGE: TokenUsage = TokenUsage {
+    input: 10,
+    output: 2,
+    cache_read: 5,
+    cache_write_5m: 0,
+    cache_write_1h: 0,
+    images: 0,
+    search_units: 0,
+};
 
 /// What the provider does with its next call.
 pub(super) enum Script {
@@ -181,6 +188,8 @@ impl Gateway {
             cache_read: Some(PicoUsd(100_000)),
             cache_write_5m: None,
             cache_write_1h: None,
+            image: None,
+            search_unit: None,
         };
         let models =
             [model("converse-a", Protocol::Converse), model("native-b", Protocol::OpenaiChat)];

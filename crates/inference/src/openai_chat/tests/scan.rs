@@ -25,8 +25,14 @@ fn the_usage_chunk_is_for_those_who_asked() {
     let stream = [TEXT, STOP, USAGE, DONE].concat();
     let (all, scanner) = scan(true, &stream);
     assert_eq!(all, stream);
-    let usage =
-        TokenUsage { input: 5, output: 5, cache_read: 4, cache_write_5m: 3, cache_write_1h: 0 };
+    let usage = TokenUsage {
+        input: 5,
+        output: 5,
+        cache_read: 4,
+        cache_write_5m: 3,
+        cache_write_1h: 0,
+        ..TokenUsage::default()
+    };
     assert_eq!(scanner.usage(), Some(usage));
     assert!(scanner.is_finished());
     let (filtered, scanner) = scan(false, &stream);

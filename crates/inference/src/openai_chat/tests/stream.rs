@@ -20,6 +20,7 @@ fn usage() -> Event {
         cache_read: 3,
         cache_write_5m: 2,
         cache_write_1h: 1,
+        ..TokenUsage::default()
     })
 }
 
