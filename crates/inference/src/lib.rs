@@ -4,6 +4,7 @@
 mod alias;
 mod canonical;
 mod catalog;
+pub mod converse;
 mod dialect;
 mod fault;
 #[cfg(any(test, feature = "fixtures"))]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::converse::ConverseCodec;
 use crate::{
     BadRequest, Event, Model, ModelRequest, ModelResponse, ProviderError, ProviderErrorKind,
 };
@@ -51,8 +52,8 @@ impl Protocol {
     /// are only passed on or answers come at once ([`UnaryRequest`](crate::UnaryRequest)).
     pub fn codec(self) -> Option<&'static dyn Codec> {
         match self {
-            Self::Converse
-            | Self::OpenaiChat
+            Self::Converse => Some(&ConverseCodec),
+            Self::OpenaiChat
             | Self::OpenaiResponses
             | Self::AnthropicMessages
             | Self::InvokeModel

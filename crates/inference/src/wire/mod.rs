@@ -1,7 +1,6 @@
 //! What every wire format needs: JSON from strangers read strictly, edits that leave the rest of a
 //! text as it is, and the frames of streams.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "its users come with the dialects"))]
 pub(crate) mod eventstream;
 pub(crate) mod field;
 pub(crate) mod json;
