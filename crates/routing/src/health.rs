@@ -1,0 +1,222 @@
+//! Which targets keep failing: a circuit breaker for each.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use inference::{ProviderError, ProviderErrorKind};
+use tenancy::ModelId;
+
+/// Failures in a row after which a target is left alone.
+const TRIP_AFTER: u32 = 3;
+
+/// How long a target is left alone that said nothing about it.
+const OPEN_MS: i64 = 10_000;
+
+/// How long a target is left alone at most, whatever it says.
+const MAX_OPEN_MS: i64 = 120_000;
+
+/// How long a probe has before another call may probe.
+const PROBE_MS: i64 = 5_000;
+
+/// What is known of the targets.
+pub trait Health {
+    /// Whether `target` is better left alone at `now_ms` (Unix milliseconds).
+    fn is_open(&self, target: &ModelId, now_ms: i64) -> bool;
+}
+
+/// How a target is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// As if nothing had happened.
+    Closed,
+    /// It is left alone until this moment (Unix milliseconds).
+    Open {
+        /// Then one call probes it.
+        until_ms: i64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Breaker {
+    failures: u32,
+    open_until_ms: i64,
+}
+
+/// One breaker per target. A target that fails several times in a row, or wants to be left alone
+/// (`Retry-After`), is passed over for a time; then one call probes it, and its success closes the breaker.
+#[derive(Debug, Default)]
+pub struct Breakers(Mutex<HashMap<ModelId, Breaker>>);
+
+impl Breakers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ModelId, Breaker>> {
+        // Nothing that runs under the lock can leave the map half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a failure at `now_ms`; the moment until which the target is to be left alone, if
+    /// this failure tripped its breaker.
+    pub fn failed(&self, target: &ModelId, error: &ProviderError, now_ms: i64) -> Option<i64> {
+        let is_its_fault = match error.kind {
+            ProviderErrorKind::Throttled
+            | ProviderErrorKind::QuotaExceeded
+            | ProviderErrorKind::Timeout
+            | ProviderErrorKind::Unavailable
+            | ProviderErrorKind::Internal
+            | ProviderErrorKind::Interrupted => true,
+            ProviderErrorKind::InvalidRequest
+            | ProviderErrorKind::AccessDenied
+            | ProviderErrorKind::ModelNotFound
+            | ProviderErrorKind::ModelError => false,
+        };
+        if !is_its_fault {
+            return None;
+        }
+        let mut breakers = self.lock();
+        let breaker = breakers.entry(target.clone()).or_default();
+        let was_probing = breaker.failures >= TRIP_AFTER;
+        breaker.failures = breaker.failures.saturating_add(1);
+        let wish = error.retry_after.map(|wish| milliseconds(wish).min(MAX_OPEN_MS));
+        let trips = wish.is_some() || was_probing || breaker.failures >= TRIP_AFTER;
+        let until_ms = now_ms + wish.unwrap_or(OPEN_MS);
+        if !trips || until_ms <= breaker.open_until_ms {
+            return None;
+        }
+        breaker.open_until_ms = until_ms;
+        Some(until_ms)
+    }
+
+    /// Takes note of a success.
+    pub fn succeeded(&self, target: &ModelId) {
+        self.lock().remove(target);
+    }
+
+    /// Opens the breaker of `target` until `until_ms`, as another instance found.
+    pub fn open(&self, target: &ModelId, until_ms: i64) {
+        let mut breakers = self.lock();
+        let breaker = breakers.entry(target.clone()).or_default();
+        breaker.open_until_ms = breaker.open_until_ms.max(until_ms);
+    }
+
+    /// Whether the call that asks may go ahead as the probe of a target whose time is over; others are
+    /// told to keep away until the probe has had its time.
+    pub fn probe(&self, target: &ModelId, now_ms: i64) -> bool {
+        let mut breakers = self.lock();
+        let Some(breaker) = breakers.get_mut(target) else { return true };
+        if now_ms < breaker.open_until_ms {
+            return false;
+        }
+        if breaker.failures >= TRIP_AFTER {
+            breaker.open_until_ms = now_ms + PROBE_MS;
+        }
+        true
+    }
+
+    /// How `target` is treated at `now_ms`.
+    pub fn state(&self, target: &ModelId, now_ms: i64) -> State {
+        match self.lock().get(target) {
+            Some(breaker) if now_ms < breaker.open_until_ms => {
+                State::Open { until_ms: breaker.open_until_ms }
+            }
+            _ => State::Closed,
+        }
+    }
+}
+
+impl Health for Breakers {
+    fn is_open(&self, target: &ModelId, now_ms: i64) -> bool {
+        matches!(self.state(target, now_ms), State::Open { .. })
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What the instances know of targets' health could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to share the health of targets")]
+pub struct HealthStoreError {
+    /// What the store said.
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// Shares open breakers between instances.
+pub trait HealthStore: Send + Sync {
+    /// The targets that are left alone, each until its moment (Unix milliseconds).
+    fn open_targets(
+        &self,
+    ) -> impl Future<Output = Result<Vec<(ModelId, i64)>, HealthStoreError>> + Send;
+
+    /// Tells the others to leave `target` alone until `until_ms` (Unix milliseconds), unless they
+    /// were told of a later moment.
+    fn trip(
+        &self,
+        target: &ModelId,
+        until_ms: i64,
+    ) -> impl Future<Output = Result<(), HealthStoreError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: ProviderErrorKind, retry_after: Option<u64>) -> ProviderError {
+        ProviderError {
+            kind,
+            message: String::new(),
+            provider_request_id: None,
+            may_have_run: false,
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+
+    #[test]
+    fn three_failures_in_a_row_open_a_breaker_and_one_success_closes_it() {
+        let (breakers, target) = (Breakers::default(), "m".parse().unwrap());
+        let down = error(ProviderErrorKind::Unavailable, None);
+        assert_eq!(breakers.failed(&target, &down, 0), None);
+        assert_eq!(breakers.failed(&target, &down, 1), None);
+        assert_eq!(breakers.failed(&target, &down, 2), Some(2 + OPEN_MS));
+        assert!(breakers.is_open(&target, 3) && !breakers.is_open(&target, 2 + OPEN_MS));
+        breakers.succeeded(&target);
+        assert_eq!(breakers.state(&target, 3), State::Closed);
+    }
+
+    #[test]
+    fn after_its_time_one_call_probes() {
+        let (breakers, target) = (Breakers::default(), "m".parse().unwrap());
+        let down = error(ProviderErrorKind::Timeout, None);
+        for _ in 0..3 {
+            breakers.failed(&target, &down, 0);
+        }
+        assert!(!breakers.probe(&target, OPEN_MS - 1));
+        assert!(breakers.probe(&target, OPEN_MS), "the first");
+        assert!(!breakers.probe(&target, OPEN_MS), "the second");
+        assert_eq!(
+            breakers.failed(&target, &down, OPEN_MS + 1),
+            Some(OPEN_MS + 1 + OPEN_MS),
+            "a failed probe opens it at once"
+        );
+    }
+
+    #[test]
+    fn who_wants_to_be_left_alone_is_left_alone() {
+        let (breakers, target) = (Breakers::default(), "m".parse().unwrap());
+        let throttled = error(ProviderErrorKind::Throttled, Some(4));
+        assert_eq!(breakers.failed(&target, &throttled, 10), Some(4_010));
+        let forever = error(ProviderErrorKind::Throttled, Some(86_400));
+        assert_eq!(breakers.failed(&target, &forever, 10), Some(10 + MAX_OPEN_MS));
+    }
+
+    #[test]
+    fn a_wrong_request_says_nothing_about_the_target() {
+        let (breakers, target) = (Breakers::default(), "m".parse().unwrap());
+        let wrong = error(ProviderErrorKind::InvalidRequest, None);
+        for _ in 0..9 {
+            assert_eq!(breakers.failed(&target, &wrong, 0), None);
+        }
+        assert_eq!(breakers.state(&target, 0), State::Closed);
+    }
+}
