@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::Family;
+use crate::{Family, ProviderError, ProviderErrorKind};
 
 /// A request that cannot be served as it is; the caller must change it. Status 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -203,6 +203,75 @@ impl From<BadRequest> for Fault {
             message: error.message,
             param: error.param,
             code: error.code,
+        }
+    }
+}
+
+impl From<&ProviderError> for Fault {
+    /// How a client learns that the provider did not complete its call.
+    ///
+    /// Only what the provider says about the request itself is passed on; what it says about its own
+    /// or the gateway's state belongs in logs.
+    fn from(error: &ProviderError) -> Self {
+        use ProviderErrorKind as Kind;
+
+        let fault = |kind, code, message: &str| Self::new(kind, code, message);
+        match error.kind {
+            Kind::InvalidRequest => {
+                let code =
+                    if error.is_about_length() { "context_length_exceeded" } else { "invalid_value" };
+                let message = if error.message.trim().is_empty() {
+                    "The model refused the request as invalid and gave no reason."
+                } else {
+                    error.message.as_str()
+                };
+                fault(FaultKind::InvalidRequest, code, message)
+            }
+            Kind::AccessDenied => fault(
+                FaultKind::PermissionDenied,
+                "model_access_denied",
+                "The provider denied access to this model. Ask the people who run the gateway to enable it.",
+            )
+            .about("model"),
+            Kind::ModelNotFound => fault(
+                FaultKind::NotFound,
+                "model_not_found",
+                "The provider does not know this model, or not in this region.",
+            )
+            .about("model"),
+            Kind::Throttled => fault(
+                FaultKind::RequestRate,
+                "rate_limit_exceeded",
+                "The provider is throttling calls of this model. Wait a moment and try again.",
+            ),
+            Kind::QuotaExceeded => fault(
+                FaultKind::RequestRate,
+                "rate_limit_exceeded",
+                "The gateway's quota for this model at the provider is used up. Try again later, or use another model.",
+            ),
+            Kind::Timeout => fault(
+                FaultKind::Timeout,
+                "provider_timeout",
+                "The model took too long to answer. Try again, or ask for fewer tokens.",
+            ),
+            Kind::ModelError => fault(
+                FaultKind::Provider,
+                "model_error",
+                "The model failed to answer this request. Try again.",
+            ),
+            Kind::Unavailable => fault(
+                FaultKind::Unavailable,
+                "provider_unavailable",
+                "The provider cannot serve this model at the moment. Try again shortly.",
+            ),
+            Kind::Internal => {
+                fault(FaultKind::Provider, "provider_error", "The provider failed. Try again.")
+            }
+            Kind::Interrupted => fault(
+                FaultKind::Provider,
+                "provider_interrupted",
+                "The connection to the provider broke before the answer was complete. Try again.",
+            ),
         }
     }
 }

@@ -106,6 +106,23 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
 }
 
+impl ProviderError {
+    /// Whether the refusal is about the prompt's length; Bedrock has no exception of its own for it,
+    /// and clients act on OpenAI's code (they shorten the conversation).
+    pub fn is_about_length(&self) -> bool {
+        const SIGNS: [&str; 5] = [
+            "too long",
+            "context length",
+            "context window",
+            "too many input tokens",
+            "too many total text bytes",
+        ];
+        let message = self.message.to_ascii_lowercase();
+        self.kind == ProviderErrorKind::InvalidRequest
+            && SIGNS.iter().any(|sign| message.contains(sign))
+    }
+}
+
 /// What went wrong at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProviderErrorKind {
