@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::converse::ConverseCodec;
+use crate::openai_chat::ChatCodec;
 use crate::{
     BadRequest, Event, Model, ModelRequest, ModelResponse, ProviderError, ProviderErrorKind,
 };
@@ -53,8 +54,8 @@ impl Protocol {
     pub fn codec(self) -> Option<&'static dyn Codec> {
         match self {
             Self::Converse => Some(&ConverseCodec),
-            Self::OpenaiChat
-            | Self::OpenaiResponses
+            Self::OpenaiChat => Some(&ChatCodec),
+            Self::OpenaiResponses
             | Self::AnthropicMessages
             | Self::InvokeModel
             | Self::JsonTemplate

@@ -15,10 +15,15 @@
 
 mod bound;
 mod canonical;
+mod codec;
 mod error;
 mod forward;
+mod generate;
 mod image;
 mod messages;
+mod read;
+mod reader;
+mod renderer;
 mod request;
 mod response;
 mod scan;
@@ -29,8 +34,10 @@ mod tools;
 
 pub use bound::bound;
 pub use canonical::to_canonical;
+pub use codec::ChatCodec;
 pub use error::{ErrorBody, error_event, error_of_provider};
 pub use forward::forward_body;
+pub use renderer::ChatRenderer;
 pub use request::ChatRequest;
 pub use response::render_response;
 pub use scan::{UsageScanner, usage_of_body};

@@ -9,7 +9,7 @@ use crate::wire::members::Members;
 
 /// Fields by which the gateway judges a call. A key that differs from one only by case is refused:
 /// a provider that ignores case would read another value than the one that was checked.
-const JUDGED: [&str; 9] = [
+pub(super) const JUDGED: [&str; 9] = [
     "max_completion_tokens",
     "max_tokens",
     "messages",

@@ -47,11 +47,13 @@ fn message_of(content: &[ContentBlock]) -> Value {
                 "type": "function",
                 "function": {"name": name, "arguments": input.to_string()},
             })),
-            // No model says these two.
+            ContentBlock::RedactedReasoning { data } => {
+                thinking_blocks.push(json!({"type": "redacted_thinking", "data": data}));
+            }
+            // No model says these.
             ContentBlock::Image { .. }
             | ContentBlock::Document { .. }
             | ContentBlock::CachePoint(_)
-            | ContentBlock::RedactedReasoning { .. }
             | ContentBlock::ToolResult { .. } => {}
         }
     }

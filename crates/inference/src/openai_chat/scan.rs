@@ -4,6 +4,7 @@ use bytes::Bytes;
 use metering::TokenUsage;
 use serde_json::Value;
 
+use super::read::usage_of;
 use super::stream::interrupted;
 use super::{DONE, ErrorBody, error_event};
 use crate::OutputMeter;
@@ -212,26 +213,4 @@ impl UsageScanner {
 /// The usage that a whole answer reports.
 pub fn usage_of_body(body: &[u8]) -> Option<TokenUsage> {
     usage_of(&serde_json::from_slice(body).ok()?)
-}
-
-/// Usage in disjoint kinds: the dialect's prompt includes what was read from and written to the cache.
-fn usage_of(answer: &Value) -> Option<TokenUsage> {
-    let usage = answer.get("usage")?;
-    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
-    let prompt = count("/prompt_tokens");
-    let output = count("/completion_tokens");
-    if prompt.is_none() && output.is_none() {
-        return None;
-    }
-    let prompt = prompt.unwrap_or(0);
-    let cache_read = count("/prompt_tokens_details/cached_tokens").unwrap_or(0).min(prompt);
-    let cache_write =
-        count("/prompt_tokens_details/cache_write_tokens").unwrap_or(0).min(prompt - cache_read);
-    Some(TokenUsage {
-        input: prompt - cache_read - cache_write,
-        output: output.unwrap_or(0),
-        cache_read,
-        cache_write_5m: cache_write,
-        ..TokenUsage::default()
-    })
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::response::{Usage, finish_reason};
 use super::{ErrorBody, error_event};
-use crate::Event;
-use crate::OutputMeter;
+use crate::wire::sse::write_event;
+use crate::{Event, OutputMeter};
 
 /// A comment that keeps an idle connection open; clients skip it.
 pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
@@ -30,6 +30,8 @@ pub struct StreamRenderer {
     has_started: bool,
     is_stopped: bool,
     tool_calls: Vec<ToolCall>,
+    /// The reasoning that no signature has come for yet.
+    reasoning: String,
     usage: Option<TokenUsage>,
     meter: OutputMeter,
 }
@@ -84,6 +86,7 @@ impl StreamRenderer {
             has_started: false,
             is_stopped: false,
             tool_calls: Vec::new(),
+            reasoning: String::new(),
             usage: None,
             meter: OutputMeter::default(),
         }
@@ -101,11 +104,14 @@ impl StreamRenderer {
             }
             Event::ReasoningDelta { text, .. } => {
                 if !text.is_empty() {
+                    self.reasoning.push_str(text);
                     self.delta(&mut output, json!({ "reasoning_content": text }));
                 }
             }
             Event::ReasoningSignature { signature, .. } => {
-                let block = json!({"type": "thinking", "thinking": "", "signature": signature});
+                // The signature is over the whole text: a client that sends the block back needs both.
+                let text = std::mem::take(&mut self.reasoning);
+                let block = json!({"type": "thinking", "thinking": text, "signature": signature});
                 self.delta(&mut output, json!({ "thinking_blocks": [block] }));
             }
             Event::RedactedReasoning { data, .. } => {
@@ -126,6 +132,7 @@ impl StreamRenderer {
                 }
             }
             Event::BlockStop { block } => {
+                self.reasoning.clear();
                 // A tool without arguments gets no delta, but `""` is no JSON that a client could read.
                 if self.tool_calls.iter().any(|call| call.block == *block && !call.has_arguments) {
                     self.arguments(&mut output, *block, "{}");
@@ -135,19 +142,24 @@ impl StreamRenderer {
                 self.is_stopped = true;
                 self.choice(&mut output, json!({}), Some(finish_reason(reason)));
             }
-            Event::Usage(usage) => {
-                self.usage = Some(*usage);
-                if self.includes_usage {
-                    self.chunk(&mut output, &[], Some(Usage::from(usage)));
-                }
-            }
+            // It may come more than once; the last one counts.
+            Event::Usage(usage) => self.usage = Some(*usage),
         }
         Bytes::from(output)
     }
 
-    /// What to send when the events have ended: `[DONE]`, or an error if the answer never came to its end.
+    /// What to send when the events have ended: the usage if it is wanted, and `[DONE]`; or an error if
+    /// the answer never came to its end.
     pub fn finish(&self) -> Bytes {
-        if self.is_stopped { DONE } else { error_event(&interrupted()) }
+        if !self.is_stopped {
+            return error_event(&interrupted());
+        }
+        let mut output = Vec::new();
+        if let Some(usage) = self.usage.filter(|_| self.includes_usage) {
+            self.chunk(&mut output, &[], Some(Usage::from(&usage)));
+        }
+        output.extend_from_slice(&DONE);
+        Bytes::from(output)
     }
 
     /// Whether the model came to its end.
@@ -205,13 +217,7 @@ impl StreamRenderer {
                 .includes_usage
                 .then(|| usage.map_or(UsageField::Null(()), UsageField::Usage)),
         };
-        let start = output.len();
-        output.extend_from_slice(b"data: ");
-        match serde_json::to_writer(&mut *output, &chunk) {
-            Ok(()) => output.extend_from_slice(b"\n\n"),
-            // Strings and numbers always serialise; half an event must not go out in any case.
-            Err(_) => output.truncate(start),
-        }
+        write_event(output, None, &chunk);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every wire format needs: JSON from strangers read strictly, edits that leave the rest of a
 //! text as it is, and the frames of streams.
 
+pub(crate) mod affinity;
 pub(crate) mod eventstream;
 pub(crate) mod field;
 pub(crate) mod json;

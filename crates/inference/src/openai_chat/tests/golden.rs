@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{converse_model, native_model};
 use crate::openai_chat::{
-    ChatRequest, StreamRenderer, bound, forward_body, render_response, to_canonical,
+    ChatCodec, ChatRequest, StreamRenderer, bound, forward_body, render_response, to_canonical,
 };
-use crate::{Event, ModelResponse};
+use crate::{Codec, Event, ModelRequest, ModelResponse, ProviderAnswer};
 
 /// Runs `test` with the name and bytes of every file in a folder of the test data.
 fn each(folder: &str, test: impl Fn(&str, &[u8])) {
@@ -76,4 +76,43 @@ fn streams_are_rendered() {
         output.extend_from_slice(&renderer.finish());
         insta::assert_snapshot!(format!("{name}.stream"), String::from_utf8(output).unwrap());
     });
+}
+
+#[test]
+fn canonical_requests_are_written() {
+    each("canonical", |name, bytes| {
+        let request: ModelRequest = read(bytes);
+        let written = ChatCodec.write(&request, &native_model(), true).unwrap();
+        insta::assert_json_snapshot!(format!("{name}.written"), read::<Value>(&written.body));
+    });
+}
+
+#[test]
+fn answers_are_read() {
+    each("answers", |name, bytes| {
+        let answer = ProviderAnswer { body: bytes.to_vec().into(), ..ProviderAnswer::default() };
+        let response = ChatCodec.read(&native_model(), &answer).unwrap();
+        insta::assert_json_snapshot!(format!("{name}.read"), response);
+    });
+}
+
+#[test]
+fn recorded_requests_are_taken() {
+    for client in
+        ["langchain_openai", "openai_python_chat", "openai_typescript_chat", "ai_sdk_openai_chat"]
+    {
+        for turn in 1..=3 {
+            let path = format!("testdata/recorded/{client}/0{turn}.json");
+            let recorded =
+                std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(&path)).unwrap();
+            let body = read::<Value>(&recorded)["body"].to_string();
+            let request = ChatRequest::parse(body.as_bytes()).unwrap();
+            let bound = bound(&request, &native_model(), None).unwrap();
+            let canonical = to_canonical(&request, &converse_model(), bound.max_tokens);
+            let canonical = canonical.unwrap_or_else(|error| panic!("{path}: {error}"));
+            let again =
+                ChatCodec.write(&canonical, &native_model(), request.is_streaming()).unwrap();
+            ChatRequest::parse(&again.body).unwrap();
+        }
+    }
 }

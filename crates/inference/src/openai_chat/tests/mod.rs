@@ -2,11 +2,14 @@
 
 mod bound;
 mod canonical;
+mod codec;
 mod error;
 mod forward;
 mod golden;
 mod parse;
 mod properties;
+mod reader;
+mod renderer;
 mod scan;
 mod stream;
 
