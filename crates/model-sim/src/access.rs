@@ -60,14 +60,20 @@ impl Signed<'_> {
 /// What a request wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// `Converse`, and Chat Completions in one answer.
+    /// Whatever calls a model and is answered at once.
     Invoke,
-    /// `ConverseStream`, and Chat Completions streamed.
+    /// The same, streamed.
     InvokeStreamed,
     /// `CountTokens`.
     CountTokens,
     /// `ApplyGuardrail`.
     ApplyGuardrail,
+    /// `Rerank`, which names no resource.
+    Rerank,
+    /// `InvokeEndpoint` of `SageMaker`.
+    InvokeEndpoint,
+    /// `InvokeEndpointWithResponseStream` of `SageMaker`.
+    InvokeEndpointStreamed,
 }
 
 impl Action {
@@ -78,13 +84,20 @@ impl Action {
             Self::InvokeStreamed => "bedrock:InvokeModelWithResponseStream",
             Self::CountTokens => "bedrock:CountTokens",
             Self::ApplyGuardrail => "bedrock:ApplyGuardrail",
+            Self::Rerank => "bedrock:Rerank",
+            Self::InvokeEndpoint => "sagemaker:InvokeEndpoint",
+            Self::InvokeEndpointStreamed => "sagemaker:InvokeEndpointWithResponseStream",
         }
     }
 
     /// The ARN of what it acts on.
     fn resource(self, region: &str, id: &str) -> String {
-        if id.starts_with("arn:") {
+        if self == Self::Rerank {
+            "*".to_owned()
+        } else if id.starts_with("arn:") {
             id.to_owned()
+        } else if matches!(self, Self::InvokeEndpoint | Self::InvokeEndpointStreamed) {
+            format!("arn:aws:sagemaker:{region}:{ACCOUNT}:endpoint/{}", id.to_lowercase())
         } else if self == Self::ApplyGuardrail {
             format!("arn:aws:bedrock:{region}:{ACCOUNT}:guardrail/{id}")
         } else if PROFILE_PREFIXES.iter().any(|prefix| id.starts_with(prefix)) {
@@ -269,7 +282,7 @@ fn denial(key: &PermissionKey, verdict: &Verdict) -> Fault {
     ))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
@@ -306,6 +319,12 @@ mod tests {
             "arn:aws:bedrock:us-east-1:000000000000:inference-profile/global.x.y",
         );
         check(Action::Invoke, "arn:aws:bedrock:x", "arn:aws:bedrock:x");
+        check(
+            Action::InvokeEndpoint,
+            "Llama-chat",
+            "arn:aws:sagemaker:us-east-1:000000000000:endpoint/llama-chat",
+        );
+        check(Action::Rerank, "cohere.rerank-v3-5:0", "*");
         check(
             Action::ApplyGuardrail,
             "gr1",

@@ -1,139 +1,120 @@
-//! The inference operations: record, authorize, validate, plan, play.
+//! What all operations do alike: record, check access, read, script, play.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
-use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::access::{Action, Signed};
-use crate::chat;
-use crate::converse;
+use crate::access::{Action, Ruling};
+use crate::arrival::Arrival;
+use crate::directive::{self, Directive};
 use crate::error::Fault;
 use crate::plan::Plan;
-use crate::playback::{Dialect, play, refuse};
-use crate::prompt::{Prompt, text};
+use crate::playback::{Dialect, Performance, Release};
+use crate::prompt::Prompt;
 use crate::records::{Api, CallHead};
 use crate::server::Sim;
-
-/// Stands for Converse's `requestMetadata` where the body has no room for it.
-const METADATA_HEADER: &str = "x-amzn-bedrock-request-metadata";
-
-/// `POST /model/{id}/converse`
-pub(crate) async fn converse(
-    State(sim): State<Arc<Sim>>,
-    Path(model): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let signed = Signed { path: path(&uri), headers: &headers, body: &body };
-    converse_either(&sim, model, signed, Api::Converse, false).await
-}
-
-/// `POST /model/{id}/converse-stream`
-pub(crate) async fn converse_stream(
-    State(sim): State<Arc<Sim>>,
-    Path(model): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let signed = Signed { path: path(&uri), headers: &headers, body: &body };
-    converse_either(&sim, model, signed, Api::ConverseStream, true).await
-}
-
-/// `POST /openai/v1/chat/completions`
-pub(crate) async fn chat_completions(
-    State(sim): State<Arc<Sim>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let signed = Signed { path: path(&uri), headers: &headers, body: &body };
-    let (json, malformed) = parse_json(signed.body);
-    let model = text(&json, "model").unwrap_or_default().to_owned();
-    let is_streamed = chat::is_streamed(&json);
-    let dialect =
-        chat::ChatCompletions { include_usage: chat::includes_usage(&json), model: model.clone() };
-    let asked = Asked { api: Api::ChatCompletions, model, is_streamed, parse: chat::parse };
-    answer(&sim, signed, asked, json, malformed, dialect).await
-}
-
-async fn converse_either(
-    sim: &Sim,
-    model: String,
-    signed: Signed<'_>,
-    api: Api,
-    is_streamed: bool,
-) -> Response {
-    let (json, malformed) = parse_json(signed.body);
-    let asked = Asked { api, model, is_streamed, parse: converse::parse };
-    answer(sim, signed, asked, json, malformed, converse::Converse).await
-}
+use crate::surface::Surface;
 
 /// What the path, or the body where the path is silent, says of a request.
-struct Asked {
-    api: Api,
-    model: String,
-    is_streamed: bool,
-    parse: fn(&Value) -> Result<Prompt, Fault>,
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The operation.
+    pub(crate) api: Api,
+    /// The model, endpoint or guardrail.
+    pub(crate) model: String,
+    /// Where it came in.
+    pub(crate) surface: Surface,
+    /// Who may call it.
+    pub(crate) gate: Gate,
+    /// Whether the answer is to be streamed.
+    pub(crate) is_streamed: bool,
 }
 
-async fn answer(
+/// What a caller must show.
+#[derive(Debug)]
+pub(crate) enum Gate {
+    /// A signature by someone who may do all of these, each to a model, endpoint or guardrail.
+    Iam(Vec<(Action, String)>),
+    /// The key that the simulator was started with.
+    Key,
+}
+
+impl Gate {
+    /// A signature by someone who may call this model.
+    pub(crate) fn invoke(model: &str, is_streamed: bool) -> Self {
+        let action = if is_streamed { Action::InvokeStreamed } else { Action::Invoke };
+        Self::Iam(vec![(action, model.to_owned())])
+    }
+}
+
+/// A request as it was understood: what decides on the answer, and who words it.
+pub(crate) type Read = (Prompt, Box<dyn Dialect>);
+
+/// Answers a request; `read` makes out what it asks.
+pub(crate) async fn answer(
     sim: &Sim,
-    signed: Signed<'_>,
+    arrival: &Arrival,
     asked: Asked,
-    json: Value,
-    malformed: Option<Fault>,
-    dialect: impl Dialect,
+    json: Result<Value, Fault>,
+    read: impl FnOnce(&Value) -> Result<Read, Fault>,
 ) -> Response {
     let head = CallHead {
-        access_key_id: signed.access_key_id().map(str::to_owned),
-        request_metadata: metadata(&json, signed.headers),
-        request_body: signed.body.clone(),
+        path: arrival.path().to_owned(),
+        headers: arrival.headers_without_secrets(sim.key.header()),
+        access_key_id: arrival.signed().access_key_id().map(str::to_owned),
+        request_metadata: arrival.metadata(json.as_ref().ok()),
+        request_body: arrival.body.clone(),
         started_ms: now_ms(),
     };
     let call = sim.records.begin(asked.api, &asked.model, head);
     let request_id = format!("00000000-0000-4000-8000-{:012x}", call.seq());
-    let action = if asked.is_streamed { Action::InvokeStreamed } else { Action::Invoke };
-    let ruling = match malformed {
-        Some(fault) => fault.into(),
-        None => sim.access.check(signed, action, &asked.model).await,
+    let release = Release::new(&sim.releases);
+    let cut = arrival.cut.clone();
+    let performance = Performance { call, surface: asked.surface, request_id, release, cut };
+    let ruling = admit(sim, arrival, &asked).await;
+    performance.call.signed_by(ruling.principal_arn);
+    let planned = ruling.verdict.and_then(|()| {
+        let (prompt, dialect) = read(&json?)?;
+        Ok((plan(sim, &asked.model, &prompt)?, dialect))
+    });
+    let (plan, dialect) = match planned {
+        Ok(planned) => planned,
+        Err(fault) => return performance.refuse(&fault),
     };
-    call.signed_by(ruling.principal_arn);
-    let plan = ruling.verdict.and_then(|()| Plan::new(&(asked.parse)(&json)?));
-    let mut response = match plan {
-        Ok(plan) => play(call, dialect, plan, asked.is_streamed).await,
-        Err(fault) => refuse(&call, &dialect, fault),
+    performance.play(dialect.as_ref(), plan, asked.is_streamed).await
+}
+
+async fn admit(sim: &Sim, arrival: &Arrival, asked: &Asked) -> Ruling {
+    let demands = match &asked.gate {
+        Gate::Key => return Ruling { principal_arn: None, verdict: sim.key.check(arrival) },
+        Gate::Iam(demands) => demands,
     };
-    if let Ok(request_id) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert("x-amzn-requestid", request_id);
+    let mut ruling = Ruling { principal_arn: None, verdict: Ok(()) };
+    for (action, id) in demands {
+        ruling = sim.access.check(arrival.signed(), *action, id).await;
+        if ruling.verdict.is_err() {
+            break;
+        }
     }
-    response
+    ruling
 }
 
-fn path(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("/", |path| path.as_str())
-}
-
-fn parse_json(body: &Bytes) -> (Value, Option<Fault>) {
-    match serde_json::from_slice(body) {
-        Ok(json) => (json, None),
-        Err(error) => (
-            Value::Null,
-            Some(Fault::serialization(format!("The request body is not JSON: {error}"))),
-        ),
+/// Scripts know their conversations; a directive in the last message goes before them.
+fn plan(sim: &Sim, model: &str, prompt: &Prompt) -> Result<Plan, Fault> {
+    let text = prompt.last_user_text();
+    let (mut keys, said) = directive::take(text)?;
+    if keys.is_empty() && !prompt.is_wordless {
+        keys = sim.scripts.answer(prompt).unwrap_or_default();
     }
-}
-
-fn metadata(json: &Value, headers: &HeaderMap) -> Map<String, Value> {
-    let of_body = json.get("requestMetadata").and_then(Value::as_object).cloned();
-    let of_header = || serde_json::from_slice(headers.get(METADATA_HEADER)?.as_bytes()).ok();
-    of_body.or_else(of_header).unwrap_or_default()
+    sim.faults.apply(model, text, &mut keys)?;
+    let directive = Directive::read(keys)?;
+    let counts_input = directive.usage.counts_input();
+    let mut plan = Plan::new(prompt, directive, &said);
+    if counts_input && plan.fault.is_none() {
+        sim.prompt_cache.apply(model, &prompt.prefixes, &mut plan.usage);
+    }
+    Ok(plan)
 }
 
 #[expect(

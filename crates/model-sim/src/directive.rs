@@ -23,7 +23,10 @@ pub(crate) struct Directive {
     pub(crate) text: Option<String>,
     /// Reasoning ahead of the text, split in words.
     pub(crate) reasoning: Option<String>,
+    /// Reasoning ahead of the text that only the simulator reads.
+    pub(crate) redacted: Option<String>,
     /// Tools to call after the text.
+    #[serde(alias = "tools")]
     pub(crate) tool_calls: Vec<ScriptedToolCall>,
     /// The error to answer with: at once, or in mid-stream together with `error_after_chunks`.
     pub(crate) error: Option<ScriptedError>,
@@ -31,9 +34,19 @@ pub(crate) struct Directive {
     pub(crate) error_after_chunks: Option<usize>,
     /// Drops the connection after that many chunks.
     pub(crate) cut_after_chunks: Option<usize>,
+    /// Drops the connection before the HTTP headers.
+    pub(crate) cut_before_head: bool,
+    /// Sends a frame that nobody can read after that many chunks, and ends.
+    pub(crate) garbage_after_chunks: Option<usize>,
+    /// Falls silent after that many chunks.
+    pub(crate) stall_after_chunks: Option<usize>,
+    /// For so long, or until released.
+    pub(crate) stall_ms: Option<u64>,
+    /// With a break after 0 chunks: leaves out the events that would open the stream.
+    pub(crate) skip_opening: bool,
     /// Tokens to report instead of the counted ones.
     pub(crate) usage: ScriptedUsage,
-    /// Reported as it is, on the OpenAI path after translation.
+    /// Reported as it is, on other paths than Bedrock's after translation.
     pub(crate) stop_reason: Option<String>,
 }
 
@@ -44,7 +57,7 @@ pub(crate) struct ScriptedToolCall {
     /// The tool; it need not be one that was offered.
     pub(crate) name: String,
     /// Its arguments.
-    #[serde(default)]
+    #[serde(default, alias = "input")]
     pub(crate) arguments: Map<String, Value>,
 }
 
@@ -56,13 +69,15 @@ pub(crate) struct ScriptedError {
     pub(crate) status: Option<u16>,
     /// Bedrock's name; follows from the status when absent.
     pub(crate) exception: Option<String>,
-    /// OpenAI's `type`, or Bedrock's name.
+    /// OpenAI's or Anthropic's `type`, or Bedrock's name.
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
     /// OpenAI's `code`.
     pub(crate) code: Option<String>,
     /// For a person.
     pub(crate) message: Option<String>,
+    /// The `retry-after` header: seconds, or a text as it is.
+    pub(crate) retry_after: Option<Value>,
 }
 
 /// Scripted token counts; what is absent is counted.
@@ -81,54 +96,70 @@ pub(crate) struct ScriptedUsage {
     pub(crate) cache_write_1h: u64,
 }
 
+impl ScriptedUsage {
+    /// Whether the input is left to be counted.
+    pub(crate) fn counts_input(&self) -> bool {
+        let scripted = self.cache_read + self.cache_write_5m + self.cache_write_1h;
+        self.input.is_none() && scripted == 0
+    }
+}
+
+/// Takes the directive out of `text`: its keys, and the text without it.
+///
+/// # Errors
+/// A directive that is not closed, or is not a JSON object.
+pub(crate) fn take(text: &str) -> Result<(Map<String, Value>, String), Fault> {
+    let Some((before, rest)) = text.split_once(OPENING) else {
+        return Ok((Map::new(), text.to_owned()));
+    };
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Map<String, Value>>();
+    let keys = match values.next() {
+        Some(Ok(keys)) => keys,
+        Some(Err(error)) => return Err(bad(&error)),
+        None => return Err(Fault::validation("model-sim: the [sim] directive is empty")),
+    };
+    let after = rest.get(values.byte_offset()..).unwrap_or_default().trim_start();
+    let Some(after) = after.strip_prefix(']') else {
+        return Err(Fault::validation("model-sim: the [sim] directive is not closed by `]`"));
+    };
+    Ok((keys, format!("{before}{after}").trim().to_owned()))
+}
+
 impl Directive {
-    /// Takes the directive out of `text`: what it says, and the text without it.
+    /// Reads the keys of a directive.
     ///
     /// # Errors
-    /// A directive that is not closed, not JSON or has an unknown key: a typo must not pass as a default answer.
-    pub(crate) fn take(text: &str) -> Result<(Self, String), Fault> {
-        let Some((before, rest)) = text.split_once(OPENING) else {
-            return Ok((Self::default(), text.to_owned()));
-        };
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Self>();
-        let directive = match values.next() {
-            Some(Ok(directive)) => directive,
-            Some(Err(error)) => {
-                return Err(Fault::validation(format!("model-sim: bad [sim] directive: {error}")));
-            }
-            None => return Err(Fault::validation("model-sim: the [sim] directive is empty")),
-        };
-        let after = rest.get(values.byte_offset()..).unwrap_or_default().trim_start();
-        let Some(after) = after.strip_prefix(']') else {
-            return Err(Fault::validation("model-sim: the [sim] directive is not closed by `]`"));
-        };
-        Ok((directive, format!("{before}{after}").trim().to_owned()))
+    /// An unknown key: a typo must not pass as a default answer.
+    pub(crate) fn read(keys: Map<String, Value>) -> Result<Self, Fault> {
+        serde_json::from_value(Value::Object(keys)).map_err(|error| bad(&error))
     }
+}
+
+fn bad(error: &serde_json::Error) -> Fault {
+    Fault::validation(format!("model-sim: bad [sim] directive: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Directive;
+    use super::{Directive, take};
 
     #[test]
     fn a_directive_is_taken_out_of_the_text_around_it() {
-        let (directive, text) = Directive::take(r#"a [sim {"chunks":["]","}"]} ] b"#).unwrap();
-        assert_eq!(directive.chunks.unwrap(), ["]", "}"]);
+        let (keys, text) = take(r#"a [sim {"chunks":["]","}"]} ] b"#).unwrap();
+        assert_eq!(Directive::read(keys).unwrap().chunks.unwrap(), ["]", "}"]);
         assert_eq!(text, "a  b");
     }
 
     #[test]
     fn text_without_a_directive_is_left_alone() {
-        assert_eq!(
-            Directive::take("[simple] ").unwrap(),
-            (Directive::default(), "[simple] ".to_owned())
-        );
+        let (keys, text) = take("[simple] ").unwrap();
+        assert_eq!((keys.len(), text.as_str()), (0, "[simple] "));
     }
 
     #[test]
     fn a_typo_in_a_directive_is_refused() {
         for text in [r#"[sim {"chunk":[]}]"#, r"[sim {}", "[sim nonsense]", "[sim "] {
-            let fault = Directive::take(text).unwrap_err();
+            let fault = take(text).and_then(|(keys, _)| Directive::read(keys)).unwrap_err();
             assert_eq!(fault.exception, "ValidationException", "{text}");
         }
     }

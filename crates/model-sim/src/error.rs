@@ -1,8 +1,6 @@
-//! What the simulator answers when it does not answer, in Bedrock's and in OpenAI's shape.
+//! What the simulator answers when it does not answer, before a surface words it.
 
-use axum::Json;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::directive::ScriptedError;
@@ -14,12 +12,20 @@ pub(crate) struct Fault {
     pub(crate) status: StatusCode,
     /// Bedrock's name, such as `ThrottlingException`.
     pub(crate) exception: String,
-    /// OpenAI's `type`.
-    pub(crate) kind: String,
-    /// OpenAI's `code`.
-    pub(crate) code: Option<String>,
     /// For a person.
     pub(crate) message: String,
+    /// What a script says beside; boxed, as it is rare and errors travel far.
+    scripted: Box<Scripted>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Scripted {
+    /// The `type` of OpenAI's and Anthropic's error objects; else it follows from the status.
+    kind: Option<String>,
+    /// The `code` of OpenAI's.
+    code: Option<String>,
+    /// The `retry-after` header.
+    retry_after: Option<String>,
 }
 
 impl Fault {
@@ -38,19 +44,27 @@ impl Fault {
         Self::named("AccessDeniedException", StatusCode::FORBIDDEN, message)
     }
 
+    /// The key is missing or wrong.
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::named("UnrecognizedClientException", StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// There is no such operation.
+    pub(crate) fn unknown_operation(message: impl Into<String>) -> Self {
+        Self::named("UnknownOperationException", StatusCode::NOT_FOUND, message)
+    }
+
     /// The simulator could not do its work.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::named("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
     fn named(exception: &str, status: StatusCode, message: impl Into<String>) -> Self {
-        let (kind, code) = openai_names(status);
         Self {
             status,
             exception: exception.to_owned(),
-            kind: kind.to_owned(),
-            code: code.map(str::to_owned),
             message: message.into(),
+            scripted: Box::default(),
         }
     }
 
@@ -71,31 +85,61 @@ impl Fault {
             .message
             .clone()
             .unwrap_or_else(|| format!("scripted {exception} of the model simulator"));
-        let mut fault = Self::named(&exception, status, message);
-        if let Some(kind) = script.kind.as_ref().filter(|kind| !is_exception(kind)) {
-            fault.kind.clone_from(kind);
-            fault.code = None;
+        let scripted = Scripted {
+            kind: script.kind.clone().filter(|kind| !is_exception(&kind)),
+            code: script.code.clone(),
+            retry_after: script.retry_after.as_ref().map(|after| match after {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            }),
+        };
+        Self { scripted: Box::new(scripted), ..Self::named(&exception, status, message) }
+    }
+
+    /// The `retry-after` header.
+    pub(crate) fn retry_after(&self) -> Option<&str> {
+        self.scripted.retry_after.as_deref()
+    }
+
+    /// OpenAI's `type` and `code`.
+    pub(crate) fn openai_names(&self) -> (&str, Option<&str>) {
+        let (kind, code) = match self.status.as_u16() {
+            401 => ("invalid_request_error", Some("invalid_api_key")),
+            403 => ("permission_error", None),
+            404 => ("invalid_request_error", Some("model_not_found")),
+            429 => ("requests", Some("rate_limit_exceeded")),
+            400 | 402 | 405..=407 | 409..=423 => ("invalid_request_error", None),
+            _ => ("server_error", None),
+        };
+        let Scripted { kind: scripted, code: scripted_code, .. } = self.scripted.as_ref();
+        match scripted {
+            Some(scripted) => (scripted, scripted_code.as_deref()),
+            None => (kind, scripted_code.as_deref().or(code)),
         }
-        if let Some(code) = &script.code {
-            fault.code = Some(code.clone());
-        }
-        fault
     }
 
-    /// The answer on Bedrock's own paths.
-    pub(crate) fn into_bedrock(self) -> Response {
-        let headers = [("x-amzn-errortype", self.exception)];
-        (self.status, headers, Json(json!({"message": self.message}))).into_response()
-    }
-
-    /// The answer on the OpenAI paths.
-    pub(crate) fn into_openai(self) -> Response {
-        (self.status, Json(self.openai_body())).into_response()
-    }
-
-    /// OpenAI's error object, also sent within a stream.
+    /// OpenAI's error object, also sent within a stream of Chat Completions.
     pub(crate) fn openai_body(&self) -> Value {
-        json!({"error": {"message": self.message, "type": self.kind, "param": null, "code": self.code}})
+        let (kind, code) = self.openai_names();
+        json!({"error": {"message": self.message, "type": kind, "param": null, "code": code}})
+    }
+
+    /// Anthropic's error object, also sent within a stream.
+    pub(crate) fn anthropic_body(&self, request_id: &str) -> Value {
+        let kind = self.scripted.kind.as_deref().unwrap_or(match self.status.as_u16() {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            409 => "conflict_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            504 => "timeout_error",
+            503 | 529 => "overloaded_error",
+            400 | 405..=499 => "invalid_request_error",
+            _ => "api_error",
+        });
+        json!({"type": "error", "error": {"type": kind, "message": self.message}, "request_id": request_id})
     }
 
     /// The name of the stream's exception member: `throttlingException`.
@@ -119,7 +163,7 @@ fn exception_of(status: u16) -> &'static str {
         409 => "ConflictException",
         424 => "ModelErrorException",
         429 => "ThrottlingException",
-        503 => "ServiceUnavailableException",
+        503 | 529 => "ServiceUnavailableException",
         400..=499 => "ValidationException",
         _ => "InternalServerException",
     }
@@ -138,16 +182,5 @@ fn status_of(exception: &str) -> StatusCode {
         | "ConflictException"
         | "SerializationException" => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-fn openai_names(status: StatusCode) -> (&'static str, Option<&'static str>) {
-    match status.as_u16() {
-        401 => ("invalid_request_error", Some("invalid_api_key")),
-        403 => ("permission_error", None),
-        404 => ("invalid_request_error", Some("model_not_found")),
-        429 => ("requests", Some("rate_limit_exceeded")),
-        400 | 402 | 405..=407 | 409..=423 => ("invalid_request_error", None),
-        _ => ("server_error", None),
     }
 }

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::access::{Action, Signed};
+use crate::access::Action;
+use crate::arrival::Arrival;
+use crate::call::{Asked, Gate, Read, answer};
 use crate::error::Fault;
-use crate::prompt::{list, text};
+use crate::fixed::Fixed;
+use crate::prompt::{Prompt, Tally, list, text};
+use crate::records::Api;
 use crate::server::Sim;
+use crate::surface::Surface;
 
 /// Characters of a policy unit.
 const UNIT: usize = 1000;
@@ -21,29 +23,25 @@ const UNIT: usize = 1000;
 pub(crate) async fn apply(
     State(sim): State<Arc<Sim>>,
     Path((id, _version)): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    arrival: Arrival,
 ) -> Response {
-    let signed = Signed { path: uri.path(), headers: &headers, body: &body };
-    let ruling = sim.access.check(signed, Action::ApplyGuardrail, &id).await;
-    let answer = ruling.verdict.and_then(|()| assessment(&body));
-    answer.map_or_else(Fault::into_bedrock, |answer| Json(answer).into_response())
+    let gate = Gate::Iam(vec![(Action::ApplyGuardrail, id.clone())]);
+    let (api, surface) = (Api::ApplyGuardrail, Surface::Bedrock);
+    let asked = Asked { api, model: id, surface, gate, is_streamed: false };
+    answer(&sim, &arrival, asked, arrival.json(), read).await
 }
 
-fn assessment(body: &[u8]) -> Result<Value, Fault> {
-    let json: Value = serde_json::from_slice(body)
-        .map_err(|error| Fault::serialization(format!("The request body is not JSON: {error}")))?;
-    if !matches!(text(&json, "source"), Some("INPUT" | "OUTPUT")) {
+fn read(json: &Value) -> Result<Read, Fault> {
+    if !matches!(text(json, "source"), Some("INPUT" | "OUTPUT")) {
         return Err(Fault::validation("source must be one of INPUT, OUTPUT"));
     }
-    let content = list(&json, "content");
+    let content = list(json, "content");
     let characters = |block: &Value| {
         block.pointer("/text/text").and_then(Value::as_str).map_or(0, |text| text.chars().count())
     };
     let characters: usize = content.iter().map(characters).sum();
     let images = content.iter().filter(|block| block.get("image").is_some()).count();
-    Ok(json!({
+    let assessment = json!({
         "action": "NONE",
         "actionReason": "No action. This is the model simulator.",
         "outputs": [],
@@ -61,5 +59,7 @@ fn assessment(body: &[u8]) -> Result<Value, Fault> {
             "textCharacters": {"guarded": characters, "total": characters},
             "images": {"guarded": images, "total": images},
         },
-    }))
+    });
+    let tally = Tally { text_bytes: characters, images, ..Tally::default() };
+    Ok(Fixed::weighed(Prompt::about(tally), assessment))
 }

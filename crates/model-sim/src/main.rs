@@ -6,7 +6,7 @@ use clap::Parser;
 use model_sim::{Options, serve};
 use tokio::net::TcpListener;
 
-/// A stand-in for the Bedrock runtime: no model is called, every answer says so.
+/// A stand-in for model providers: no model is called, every answer says so.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -19,6 +19,12 @@ struct Arguments {
     /// Asks this URL whether a signed request may call its model; without it requests are only recorded.
     #[arg(long)]
     authorize_url: Option<String>,
+    /// The key that the OpenAI-compatible paths want; without it they want none.
+    #[arg(long)]
+    api_key: Option<String>,
+    /// The header that holds this key as it is, instead of `Authorization: Bearer`.
+    #[arg(long, requires = "api_key")]
+    api_key_header: Option<String>,
     /// Prints nothing at start-up.
     #[arg(long)]
     quiet: bool,
@@ -32,5 +38,6 @@ async fn main() -> std::io::Result<()> {
     if !arguments.quiet {
         println!("model-sim listens on http://{}", listener.local_addr()?);
     }
-    serve(listener, Options { authorize_url: arguments.authorize_url }).await
+    let Arguments { authorize_url, api_key, api_key_header, .. } = arguments;
+    serve(listener, Options { authorize_url, api_key, api_key_header }).await
 }

@@ -14,6 +14,8 @@ use crate::schema::minimal_instance;
 const ECHO: usize = 120;
 /// Bytes of a fragment of JSON in a stream.
 const FRAGMENT: usize = 12;
+/// Longer than any test waits.
+const UNRELEASED: Duration = Duration::from_hours(1);
 
 /// One answer, in no dialect.
 #[derive(Debug)]
@@ -26,10 +28,16 @@ pub(crate) struct Plan {
     pub(crate) usage: Usage,
     /// How fast it comes.
     pub(crate) pace: Pace,
+    /// The stop sequence that ended it.
+    pub(crate) stop_sequence: Option<String>,
     /// Where it breaks off.
     pub(crate) interruption: Option<Interruption>,
+    /// Where it falls silent.
+    pub(crate) stall: Option<Stall>,
     /// The error to answer with at once, in its place.
     pub(crate) fault: Option<Fault>,
+    /// Whether the connection is dropped in place of an answer.
+    pub(crate) is_cut_before_head: bool,
 }
 
 /// A block of content, in the chunks that a stream carries.
@@ -46,6 +54,8 @@ pub(crate) struct Block {
 pub(crate) enum BlockKind {
     /// Reasoning.
     Reasoning,
+    /// Reasoning that only the simulator reads, in one chunk.
+    Redacted,
     /// Text.
     Text,
     /// A tool call; the chunks are fragments of its arguments.
@@ -80,8 +90,30 @@ pub(crate) struct Pace {
 pub(crate) struct Interruption {
     /// Chunks that still come.
     pub(crate) after_chunks: usize,
-    /// The error that follows; without one, the connection is dropped.
-    pub(crate) fault: Option<Fault>,
+    /// What follows.
+    pub(crate) then: Break,
+    /// Whether a stream that breaks before its first chunk does so before any event.
+    pub(crate) skips_opening: bool,
+}
+
+/// How an answer breaks off.
+#[derive(Debug)]
+pub(crate) enum Break {
+    /// By an error.
+    Fault(Fault),
+    /// The connection is dropped.
+    Cut,
+    /// By what nobody can read.
+    Garbage,
+}
+
+/// Where an answer falls silent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stall {
+    /// Chunks that come before.
+    pub(crate) after_chunks: usize,
+    /// For how long, unless it is released.
+    pub(crate) duration: Duration,
 }
 
 /// Tokens of an answer, accounted as Converse does: `input` holds no cached ones.
@@ -122,14 +154,10 @@ impl Usage {
 }
 
 impl Plan {
-    /// Plans the answer to `prompt`.
-    ///
-    /// # Errors
-    /// A directive that makes no sense.
-    pub(crate) fn new(prompt: &Prompt) -> Result<Self, Fault> {
-        let (directive, said) = Directive::take(&prompt.last_user_text)?;
-        let mut blocks = content(prompt, &directive, &said);
-        let is_stopped = stop_at(&mut blocks, &prompt.stop_sequences);
+    /// Plans the answer to `prompt`, as `directive` has it; `said` is what the user said beside.
+    pub(crate) fn new(prompt: &Prompt, directive: Directive, said: &str) -> Self {
+        let mut blocks = content(prompt, &directive, said);
+        let stop_sequence = stop_at(&mut blocks, &prompt.stop_sequences);
         let mut is_capped = prompt.max_tokens.is_some_and(|max| cap(&mut blocks, max));
         let counted = blocks.iter().map(|block| block.chunks.len()).sum::<usize>();
         let mut usage = usage(prompt, &directive.usage, counted);
@@ -143,7 +171,7 @@ impl Plan {
             Some(scripted) => scripted,
             None if is_capped => "max_tokens",
             None if has_tool_use => "tool_use",
-            None if is_stopped => "stop_sequence",
+            None if stop_sequence.is_some() => "stop_sequence",
             None => "end_turn",
         };
         let pace = Pace {
@@ -151,17 +179,23 @@ impl Plan {
             latency: Duration::from_millis(directive.latency_ms),
             chunk_delay: Duration::from_millis(directive.chunk_delay_ms),
         };
-        Ok(Self {
+        Self {
             stop_reason: stop_reason.to_owned(),
+            stop_sequence,
             blocks,
             usage,
             pace,
             interruption: interruption(&directive, counted),
+            stall: directive.stall_after_chunks.map(|after_chunks| Stall {
+                after_chunks: after_chunks.min(counted),
+                duration: directive.stall_ms.map_or(UNRELEASED, Duration::from_millis),
+            }),
+            is_cut_before_head: directive.cut_before_head,
             fault: directive
                 .error
                 .filter(|_| directive.error_after_chunks.is_none())
                 .map(|error| Fault::scripted(&error, "InternalServerException")),
-        })
+        }
     }
 
     /// Chunks of the whole answer.
@@ -179,8 +213,15 @@ impl Plan {
 
 fn content(prompt: &Prompt, directive: &Directive, said: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    if let Some(reasoning) = &directive.reasoning {
-        blocks.push(Block { kind: BlockKind::Reasoning, chunks: words(reasoning) });
+    if prompt.is_wordless {
+        return blocks;
+    }
+    let by_default = prompt.thinks.then(|| "The simulator thinks.".to_owned());
+    if let Some(reasoning) = directive.reasoning.clone().or(by_default) {
+        blocks.push(Block { kind: BlockKind::Reasoning, chunks: words(&reasoning) });
+    }
+    if let Some(redacted) = directive.redacted.clone() {
+        blocks.push(Block { kind: BlockKind::Redacted, chunks: vec![redacted] });
     }
     if let Some(chunks) = directive.chunks.clone().or_else(|| directive.text.as_deref().map(words))
     {
@@ -200,7 +241,7 @@ fn content(prompt: &Prompt, directive: &Directive, said: &str) -> Vec<Block> {
 
 fn default_block(prompt: &Prompt, said: &str) -> Block {
     let text = |chunks| Block { kind: BlockKind::Text, chunks };
-    if let Some(result) = &prompt.tool_result {
+    if let Some(result) = prompt.tool_result() {
         return text(words(&format!("The model simulator got this tool result: \"{result}\"")));
     }
     let tool = match &prompt.tool_choice {
@@ -229,7 +270,7 @@ fn default_block(prompt: &Prompt, said: &str) -> Block {
 }
 
 fn tool_use(prompt: &Prompt, index: usize, name: &str, arguments: &Map<String, Value>) -> Block {
-    let id = format!("sim_{}_{index}", prompt.turns);
+    let id = format!("sim_{}_{index}", prompt.turns.len());
     let json = serde_json::to_string(arguments).unwrap_or_else(|_| "{}".to_owned());
     Block { kind: BlockKind::ToolUse { id, name: name.to_owned() }, chunks: fragments(&json) }
 }
@@ -251,18 +292,16 @@ fn fragments(mut text: &str) -> Vec<String> {
 }
 
 /// Ends the text before the first stop sequence in it; what would follow is dropped.
-fn stop_at(blocks: &mut Vec<Block>, stop_sequences: &[String]) -> bool {
-    let Some(index) = blocks.iter().position(|block| block.kind == BlockKind::Text) else {
-        return false;
-    };
-    let Some(block) = blocks.get_mut(index) else { return false };
+fn stop_at(blocks: &mut Vec<Block>, stop_sequences: &[String]) -> Option<String> {
+    let index = blocks.iter().position(|block| block.kind == BlockKind::Text)?;
+    let block = blocks.get_mut(index)?;
     let text = block.whole();
     let found = stop_sequences
         .iter()
         .filter(|stop| !stop.is_empty())
-        .filter_map(|stop| text.find(stop.as_str()))
+        .filter_map(|stop| Some((text.find(stop.as_str())?, stop)))
         .min();
-    let Some(mut left) = found else { return false };
+    let (mut left, stop_sequence) = found?;
     for chunk in &mut block.chunks {
         chunk.truncate(left);
         left -= chunk.len();
@@ -270,7 +309,7 @@ fn stop_at(blocks: &mut Vec<Block>, stop_sequences: &[String]) -> bool {
     block.chunks.retain(|chunk| !chunk.is_empty());
     let is_empty = block.chunks.is_empty();
     blocks.truncate(if is_empty { index } else { index + 1 });
-    true
+    Some(stop_sequence.clone())
 }
 
 /// Drops what comes after `max` chunks; whether anything did.
@@ -297,13 +336,17 @@ fn usage(prompt: &Prompt, script: &ScriptedUsage, counted: usize) -> Usage {
 }
 
 fn interruption(directive: &Directive, counted: usize) -> Option<Interruption> {
-    if let Some(after_chunks) = directive.error_after_chunks {
+    let (after_chunks, then) = if let Some(after_chunks) = directive.error_after_chunks {
         let error = directive.error.clone().unwrap_or_default();
-        let fault = Fault::scripted(&error, "ModelStreamErrorException");
-        return Some(Interruption { after_chunks: after_chunks.min(counted), fault: Some(fault) });
-    }
-    let after_chunks = directive.cut_after_chunks?.min(counted);
-    Some(Interruption { after_chunks, fault: None })
+        (after_chunks, Break::Fault(Fault::scripted(&error, "ModelStreamErrorException")))
+    } else if let Some(after_chunks) = directive.garbage_after_chunks {
+        (after_chunks, Break::Garbage)
+    } else {
+        (directive.cut_after_chunks?, Break::Cut)
+    };
+    let after_chunks = after_chunks.min(counted);
+    let skips_opening = after_chunks == 0 && directive.skip_opening;
+    Some(Interruption { after_chunks, then, skips_opening })
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
+use crate::prompt_cache::Prefixes;
+
 /// One validated request.
 #[derive(Debug, Default)]
 pub(crate) struct Prompt {
-    /// Text of the last message, when the user spoke last.
-    pub(crate) last_user_text: String,
-    /// Text of the tool results in the last message.
-    pub(crate) tool_result: Option<String>,
+    /// The conversation, oldest first.
+    pub(crate) turns: Vec<Turn>,
     /// Tools on offer, in order.
     pub(crate) tools: Vec<Tool>,
     /// Whether one must be called.
@@ -21,10 +21,99 @@ pub(crate) struct Prompt {
     pub(crate) max_tokens: Option<u64>,
     /// Texts that end the answer.
     pub(crate) stop_sequences: Vec<String>,
-    /// Messages of the conversation; makes tool call ids unique in it.
-    pub(crate) turns: usize,
+    /// Whether reasoning was asked for.
+    pub(crate) thinks: bool,
+    /// Whether the answer has no words: embeddings, ranks, pictures, counts.
+    pub(crate) is_wordless: bool,
     /// What is counted as input.
     pub(crate) tally: Tally,
+    /// Where the provider's prompt cache may be read and written.
+    pub(crate) prefixes: Prefixes,
+}
+
+impl Prompt {
+    /// A request whose answer has no words; `texts` may hold a directive.
+    pub(crate) fn wordless<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut tally = Tally::default();
+        let mut turn = Turn::new(Role::User);
+        for text in texts {
+            tally.text(text);
+            turn.say(text);
+        }
+        Self { turns: vec![turn], is_wordless: true, tally, ..Self::default() }
+    }
+
+    /// A request about a prompt that is not for it to answer: no directive in there is its own.
+    pub(crate) fn about(tally: Tally) -> Self {
+        Self { is_wordless: true, tally, ..Self::default() }
+    }
+
+    /// Text of the last message, when the user spoke last.
+    pub(crate) fn last_user_text(&self) -> &str {
+        self.turns
+            .last()
+            .filter(|turn| turn.role == Role::User)
+            .map_or("", |turn| turn.text.as_str())
+    }
+
+    /// Text of the tool results at the end of the conversation.
+    pub(crate) fn tool_result(&self) -> Option<String> {
+        let from =
+            self.turns.iter().rposition(|turn| !turn.has_results()).map_or(0, |index| index + 1);
+        let results: Vec<_> =
+            self.turns.iter().skip(from).flat_map(|turn| &turn.results).cloned().collect();
+        (!results.is_empty()).then(|| results.join("\n"))
+    }
+
+    /// How often tools have answered since the user last said `marker`; `None` when it was never said.
+    pub(crate) fn rounds_after(&self, marker: &str) -> Option<usize> {
+        let said = |turn: &Turn| turn.role == Role::User && turn.text.contains(marker);
+        let said_at = self.turns.iter().rposition(said)?;
+        let later = self.turns.iter().skip(said_at + 1);
+        let answered: Vec<_> = later.map(Turn::has_results).collect();
+        Some(answered.chunk_by(|a, b| a == b).filter(|run| run.first() == Some(&true)).count())
+    }
+}
+
+/// Who said something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The user, or the tools.
+    User,
+    /// The model.
+    Assistant,
+    /// Who instructs the model.
+    System,
+}
+
+/// What one party said at once.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// Who.
+    pub(crate) role: Role,
+    /// All text, a line per block.
+    pub(crate) text: String,
+    /// What tools gave back.
+    pub(crate) results: Vec<String>,
+}
+
+impl Turn {
+    /// Nothing said yet.
+    pub(crate) fn new(role: Role) -> Self {
+        Self { role, text: String::new(), results: Vec::new() }
+    }
+
+    /// Adds a block of text.
+    pub(crate) fn say(&mut self, text: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(text);
+    }
+
+    fn has_results(&self) -> bool {
+        !self.results.is_empty()
+    }
 }
 
 /// A tool on offer.
@@ -57,18 +146,25 @@ pub(crate) struct Tally {
     pub(crate) text_bytes: usize,
     /// Its images.
     pub(crate) images: usize,
+    /// Bytes of its documents, decoded.
+    pub(crate) document_bytes: usize,
 }
 
 impl Tally {
-    /// A token per four bytes begun, 1,000 per image; never zero.
+    /// A token per four bytes of text or document begun, 1,000 per image; never zero.
     pub(crate) fn tokens(self) -> u64 {
-        let tokens = self.text_bytes.div_ceil(4) + self.images * 1000;
-        u64::try_from(tokens.max(1)).unwrap_or(u64::MAX)
+        let bytes = self.text_bytes + self.document_bytes;
+        u64::try_from((bytes.div_ceil(4) + self.images * 1000).max(1)).unwrap_or(u64::MAX)
     }
 
     /// Adds some text.
     pub(crate) fn text(&mut self, text: &str) {
         self.text_bytes += text.len();
+    }
+
+    /// Adds a document of so many bytes in base64.
+    pub(crate) fn document(&mut self, base64: &str) {
+        self.document_bytes += base64.len() / 4 * 3;
     }
 
     /// Adds a JSON value by its compact form.
@@ -95,6 +191,14 @@ pub(crate) fn is_image(format: &str, bytes: &str) -> bool {
     }
 }
 
+/// Whether `bytes`, base64, hold a document of this `format`; only PDF has a signature to judge by.
+pub(crate) fn is_document(format: &str, bytes: &str) -> bool {
+    BASE64_STANDARD.decode(bytes).is_ok_and(|bytes| match format {
+        "pdf" => bytes.starts_with(b"%PDF"),
+        _ => !bytes.is_empty(),
+    })
+}
+
 /// The array under `key`; empty when there is none.
 pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
@@ -103,4 +207,11 @@ pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 /// The string under `key`.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
+}
+
+/// Sets the field `key` of an object.
+pub(crate) fn set(json: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(fields) = json.as_object_mut() {
+        fields.insert(key.to_owned(), value.into());
+    }
 }

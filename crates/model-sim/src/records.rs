@@ -1,6 +1,6 @@
 //! What the simulator was asked, and how far each answer got.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
@@ -26,8 +26,28 @@ pub(crate) enum Api {
     Converse,
     /// `POST /model/{id}/converse-stream`
     ConverseStream,
-    /// `POST /openai/v1/chat/completions`, streamed or not
+    /// `POST /openai/v1/chat/completions` and the like elsewhere, streamed or not
     ChatCompletions,
+    /// `POST /openai/v1/responses`, streamed or not
+    Responses,
+    /// `POST /anthropic/v1/messages`, streamed or not
+    Messages,
+    /// `POST /model/{id}/invoke`
+    Invoke,
+    /// `POST /model/{id}/invoke-with-response-stream`
+    InvokeStream,
+    /// `POST /model/{id}/count-tokens` and `POST /anthropic/v1/messages/count_tokens`
+    CountTokens,
+    /// `POST /guardrail/{id}/version/{version}/apply`
+    ApplyGuardrail,
+    /// `POST /rerank`, of Bedrock or of an OpenAI-compatible server
+    Rerank,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST /endpoints/{name}/invocations`
+    InvokeEndpoint,
+    /// `POST /endpoints/{name}/invocations-response-stream`
+    InvokeEndpointStream,
 }
 
 /// How the answer to a call ended.
@@ -51,6 +71,10 @@ pub(crate) enum Outcome {
 pub(crate) struct CallHead {
     /// Access key that signed it.
     pub(crate) access_key_id: Option<String>,
+    /// Path as sent, still percent-encoded, with its query.
+    pub(crate) path: String,
+    /// All headers, secrets replaced.
+    pub(crate) headers: BTreeMap<String, String>,
     /// `requestMetadata`, or the header that stands for it.
     pub(crate) request_metadata: Map<String, Value>,
     /// The body as it was sent.
@@ -98,6 +122,8 @@ pub(crate) struct CallView {
     tenant_id: Option<String>,
     api: Api,
     model: String,
+    path: String,
+    headers: BTreeMap<String, String>,
     access_key_id: Option<String>,
     principal_arn: Option<String>,
     request_metadata: Map<String, Value>,
@@ -124,6 +150,8 @@ impl From<&CallRecord> for CallView {
             tenant_id: record.metadata("tenant_id").map(str::to_owned),
             api: record.api,
             model: record.model.clone(),
+            path: record.head.path.clone(),
+            headers: record.head.headers.clone(),
             access_key_id: record.head.access_key_id.clone(),
             principal_arn: progress.principal_arn,
             request_metadata: record.head.request_metadata.clone(),
@@ -132,7 +160,11 @@ impl From<&CallRecord> for CallView {
             finished: progress.outcome == Outcome::Completed,
             outcome: progress.outcome,
             chunks_sent: progress.chunks_sent,
-            usage: progress.usage.after(progress.chunks_sent, progress.chunks_planned),
+            usage: match progress.outcome {
+                // Not every chunk is worded by every surface.
+                Outcome::Completed => progress.usage,
+                _ => progress.usage.after(progress.chunks_sent, progress.chunks_planned),
+            },
             request_body: raw(&record.head.request_body),
             request_body_truncated: record.is_body_truncated,
         }

@@ -1,12 +1,11 @@
 //! Words an answer as Chat Completions does.
 
-use axum::response::Response;
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::error::Fault;
 use crate::plan::{Block, BlockKind, Plan};
-use crate::playback::{Dialect, Frame};
+use crate::playback::{Dialect, Event};
+use crate::prompt::set;
 use crate::records::CallGuard;
 
 /// OpenAI's dialect, for one request.
@@ -16,53 +15,91 @@ pub(crate) struct ChatCompletions {
     pub(crate) model: String,
     /// Whether a stream ends with the usage.
     pub(crate) include_usage: bool,
+    /// What this server does its own way.
+    pub(crate) quirks: Quirks,
+}
+
+/// What servers do that say they are compatible.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one habit, free to go with any other")]
+pub(crate) struct Quirks {
+    /// Never reports usage.
+    pub(crate) no_usage: bool,
+    /// Reports usage in the chunk that ends the choice, asked or not.
+    pub(crate) usage_with_finish: bool,
+    /// Ends a stream without `[DONE]`.
+    pub(crate) no_done: bool,
+    /// Calls the reasoning `reasoning`.
+    pub(crate) plain_reasoning: bool,
+    /// Gives a tool call in one piece.
+    pub(crate) whole_tool_calls: bool,
+}
+
+impl Quirks {
+    /// Of names joined by commas.
+    ///
+    /// # Errors
+    /// A name that nobody knows.
+    pub(crate) fn named(names: &str) -> Result<Self, Fault> {
+        let mut quirks = Self::default();
+        for name in names.split(',').filter(|name| !name.is_empty()) {
+            match name {
+                "no-usage" => quirks.no_usage = true,
+                "usage-with-finish" => quirks.usage_with_finish = true,
+                "no-done" => quirks.no_done = true,
+                "plain-reasoning" => quirks.plain_reasoning = true,
+                "whole-tool-calls" => quirks.whole_tool_calls = true,
+                "ollama" => {
+                    quirks.plain_reasoning = true;
+                    quirks.whole_tool_calls = true;
+                }
+                _ => {
+                    return Err(Fault::validation(format!("model-sim knows no quirk `{name}`")));
+                }
+            }
+        }
+        Ok(quirks)
+    }
 }
 
 impl Dialect for ChatCompletions {
-    const STREAM_TYPE: &'static str = "text/event-stream";
-
-    fn frames(&self, plan: &Plan, call: &CallGuard) -> Vec<Frame> {
+    fn events(&self, plan: &Plan, call: &CallGuard) -> Vec<Event> {
         let stream = Stream { dialect: self, call };
-        let mut frames =
-            vec![Frame::mark(stream.delta(&json!({"role": "assistant", "content": ""}), None))];
+        let mut events = vec![Event::mark(
+            "",
+            &stream.delta(&json!({"role": "assistant", "content": ""}), None),
+        )];
         let mut tool_index = 0;
         for block in &plan.blocks {
             let key = match &block.kind {
+                BlockKind::Reasoning if self.quirks.plain_reasoning => "reasoning",
                 BlockKind::Reasoning => "reasoning_content",
                 BlockKind::Text => "content",
+                BlockKind::Redacted => continue,
                 BlockKind::ToolUse { id, name } => {
-                    let function = json!({"name": name, "arguments": ""});
-                    let call = json!({"index": tool_index, "id": call_id(id), "type": "function", "function": function});
-                    frames.push(Frame::mark(stream.delta(&json!({"tool_calls": [call]}), None)));
-                    for chunk in &block.chunks {
-                        let call = json!({"index": tool_index, "function": {"arguments": chunk}});
-                        frames
-                            .push(Frame::chunk(stream.delta(&json!({"tool_calls": [call]}), None)));
-                    }
+                    stream.tool_call(&mut events, tool_index, block, id, name);
                     tool_index += 1;
                     continue;
                 }
             };
-            frames.extend(
-                block
-                    .chunks
-                    .iter()
-                    .map(|chunk| Frame::chunk(stream.delta(&json!({key: chunk}), None))),
-            );
+            let deltas = block.chunks.iter().map(|chunk| stream.delta(&json!({key: chunk}), None));
+            events.extend(deltas.map(|delta| Event::chunk("", &delta)));
         }
-        frames.push(Frame::mark(stream.delta(&json!({}), Some(finish_reason(plan)))));
-        if self.include_usage {
-            frames.push(Frame::mark(stream.event(&json!([]), &usage(plan))));
+        let mut last = stream.delta(&json!({}), Some(finish_reason(plan)));
+        if self.quirks.usage_with_finish {
+            set(&mut last, "usage", usage(plan));
         }
-        frames.push(Frame::mark(Bytes::from_static(b"data: [DONE]\n\n")));
-        frames
+        events.push(Event::mark("", &last));
+        if self.reports_usage() {
+            events.push(Event::mark("", &stream.event(&json!([]), &usage(plan))));
+        }
+        if !self.quirks.no_done {
+            events.push(Event::mark("", &"[DONE]"));
+        }
+        events
     }
 
-    fn fault_frame(&self, fault: &Fault) -> Bytes {
-        data(&fault.openai_body())
-    }
-
-    fn whole(&self, plan: &Plan, call: &CallGuard) -> Vec<u8> {
+    fn whole(&self, plan: &Plan, call: &CallGuard) -> Value {
         let of_kind = |kind: &BlockKind| {
             plan.blocks.iter().find(|block| block.kind == *kind).map(Block::whole)
         };
@@ -71,7 +108,7 @@ impl Dialect for ChatCompletions {
             .iter()
             .filter_map(|block| match &block.kind {
                 BlockKind::ToolUse { id, name } => Some((id, name, block.whole())),
-                BlockKind::Reasoning | BlockKind::Text => None,
+                BlockKind::Reasoning | BlockKind::Redacted | BlockKind::Text => None,
             })
             .map(|(id, name, arguments)| {
                 json!({"id": call_id(id), "type": "function", "function": {"name": name, "arguments": arguments}})
@@ -79,30 +116,33 @@ impl Dialect for ChatCompletions {
             .collect();
         let mut message =
             json!({"role": "assistant", "content": of_kind(&BlockKind::Text), "refusal": null});
-        if let Some(fields) = message.as_object_mut() {
-            if let Some(reasoning) = of_kind(&BlockKind::Reasoning) {
-                fields.insert("reasoning_content".to_owned(), reasoning.into());
-            }
-            if !tool_calls.is_empty() {
-                fields.insert("tool_calls".to_owned(), tool_calls.into());
-            }
+        if let Some(reasoning) = of_kind(&BlockKind::Reasoning) {
+            let is_plain = self.quirks.plain_reasoning;
+            set(&mut message, if is_plain { "reasoning" } else { "reasoning_content" }, reasoning);
+        }
+        if !tool_calls.is_empty() {
+            set(&mut message, "tool_calls", tool_calls);
         }
         let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": finish_reason(plan)});
-        let answer = json!({
+        let mut answer = json!({
             "id": completion_id(call),
             "object": "chat.completion",
             "created": call.started_s(),
             "model": self.model,
             "choices": [choice],
-            "usage": usage(plan),
-            "service_tier": "default",
-            "system_fingerprint": "model-sim",
         });
-        answer.to_string().into_bytes()
+        if !self.quirks.no_usage {
+            set(&mut answer, "usage", usage(plan));
+        }
+        set(&mut answer, "service_tier", "default");
+        set(&mut answer, "system_fingerprint", "model-sim");
+        answer
     }
+}
 
-    fn refusal(&self, fault: Fault) -> Response {
-        fault.into_openai()
+impl ChatCompletions {
+    fn reports_usage(&self) -> bool {
+        self.include_usage && !self.quirks.no_usage
     }
 }
 
@@ -112,13 +152,39 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    fn delta(&self, delta: &Value, finish_reason: Option<&str>) -> Bytes {
+    fn tool_call(
+        &self,
+        events: &mut Vec<Event>,
+        index: usize,
+        block: &Block,
+        id: &str,
+        name: &str,
+    ) {
+        let delta = |call: Value| self.delta(&json!({"tool_calls": [call]}), None);
+        let whole = self.dialect.quirks.whole_tool_calls.then(|| block.whole());
+        let function = json!({"name": name, "arguments": whole.as_deref().unwrap_or_default()});
+        let start = delta(
+            json!({"index": index, "id": call_id(id), "type": "function", "function": function}),
+        );
+        if whole.is_some() {
+            events.push(Event::chunk("", &start));
+            return;
+        }
+        events.push(Event::mark("", &start));
+        let fragments = block
+            .chunks
+            .iter()
+            .map(|chunk| delta(json!({"index": index, "function": {"arguments": chunk}})));
+        events.extend(fragments.map(|delta| Event::chunk("", &delta)));
+    }
+
+    fn delta(&self, delta: &Value, finish_reason: Option<&str>) -> Value {
         let choice =
             json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
         self.event(&json!([choice]), &Value::Null)
     }
 
-    fn event(&self, choices: &Value, usage: &Value) -> Bytes {
+    fn event(&self, choices: &Value, usage: &Value) -> Value {
         let mut chunk = json!({
             "id": completion_id(self.call),
             "object": "chat.completion.chunk",
@@ -126,15 +192,11 @@ impl Stream<'_> {
             "model": self.dialect.model,
             "choices": choices,
         });
-        if let Some(fields) = chunk.as_object_mut().filter(|_| self.dialect.include_usage) {
-            fields.insert("usage".to_owned(), usage.clone());
+        if self.dialect.reports_usage() {
+            set(&mut chunk, "usage", usage.clone());
         }
-        data(&chunk)
+        chunk
     }
-}
-
-fn data(json: &Value) -> Bytes {
-    format!("data: {json}\n\n").into()
 }
 
 fn completion_id(call: &CallGuard) -> String {

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::error::Fault;
-use crate::prompt::{Prompt, Tally, Tool, ToolChoice, is_image, is_tool_name, list, text};
+use crate::prompt::{
+    Prompt, Role, Tally, Tool, ToolChoice, Turn, is_image, is_tool_name, list, text,
+};
 
 /// Whether the answer is to be streamed.
 pub(crate) fn is_streamed(body: &Value) -> bool {
@@ -15,11 +17,11 @@ pub(crate) fn includes_usage(body: &Value) -> bool {
     body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// Reads and validates a request.
+/// Reads and validates a request; `has_web` says whether pictures may lie in the web.
 ///
 /// # Errors
 /// What OpenAI refuses as well, and `n` other than 1.
-pub(crate) fn parse(body: &Value) -> Result<Prompt, Fault> {
+pub(super) fn parse(body: &Value, has_web: bool) -> Result<Prompt, Fault> {
     if text(body, "model").is_none_or(str::is_empty) {
         return refuse("you must provide a model parameter");
     }
@@ -28,25 +30,33 @@ pub(crate) fn parse(body: &Value) -> Result<Prompt, Fault> {
     }
     let messages = list(body, "messages");
     conversation(messages)?;
-    let last = messages.last().unwrap_or(&Value::Null);
-    let is_user = text(last, "role") == Some("user");
-    // What the user said before the tools answered is not said again.
-    let results: Vec<_> =
-        messages.iter().rev().take_while(|message| text(message, "role") == Some("tool")).collect();
-    let results: Vec<_> = results.into_iter().rev().map(content_text).collect();
     let tools = tools(body)?;
     let tool_choice = tool_choice(body, &tools)?;
     Ok(Prompt {
-        last_user_text: if is_user { content_text(last) } else { String::new() },
-        tool_result: (!results.is_empty()).then(|| results.join("\n")),
+        turns: messages.iter().map(turn).collect(),
         tool_choice,
         schema: schema(body),
         max_tokens: max_tokens(body)?,
         stop_sequences: stop(body),
-        turns: messages.len(),
-        tally: tally(body, messages)?,
+        tally: tally(body, messages, has_web)?,
         tools,
+        ..Prompt::default()
     })
+}
+
+fn turn(message: &Value) -> Turn {
+    let mut turn = Turn::new(match text(message, "role") {
+        Some("assistant") => Role::Assistant,
+        Some("user" | "tool") => Role::User,
+        _ => Role::System,
+    });
+    let content = content_text(message);
+    if text(message, "role") == Some("tool") {
+        turn.results.push(content);
+    } else {
+        turn.say(&content);
+    }
+    turn
 }
 
 fn refuse<T>(message: impl Into<String>) -> Result<T, Fault> {
@@ -181,14 +191,14 @@ fn stop(body: &Value) -> Vec<String> {
     }
 }
 
-fn tally(body: &Value, messages: &[Value]) -> Result<Tally, Fault> {
+fn tally(body: &Value, messages: &[Value], has_web: bool) -> Result<Tally, Fault> {
     let mut tally = Tally::default();
     for (index, message) in messages.iter().enumerate() {
         tally.text(text(message, "content").unwrap_or_default());
         for part in list(message, "content") {
             tally.text(text(part, "text").unwrap_or_default());
             if let Some(url) = part.pointer("/image_url/url").and_then(Value::as_str) {
-                image(index, url)?;
+                image(index, url, has_web)?;
                 tally.images += 1;
             }
         }
@@ -205,10 +215,11 @@ fn tally(body: &Value, messages: &[Value]) -> Result<Tally, Fault> {
 }
 
 /// Bedrock takes no remote pictures: only `data:` URLs.
-fn image(index: usize, url: &str) -> Result<(), Fault> {
+fn image(index: usize, url: &str, has_web: bool) -> Result<(), Fault> {
     let data = url.strip_prefix("data:image/").and_then(|data| data.split_once(";base64,"));
     match data {
         Some((format, bytes)) if is_image(format, bytes) => Ok(()),
+        None if has_web && url.starts_with("http") => Ok(()),
         Some(_) => refuse(format!("Invalid image at messages[{index}]: could not process image.")),
         None => {
             refuse(format!("Invalid image at messages[{index}]: only data URLs are supported."))
@@ -227,9 +238,9 @@ mod tests {
     fn refused(extra: &Value, words: &str) {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        let fault = parse(&body).unwrap_err();
+        let fault = parse(&body, false).unwrap_err();
         assert!(fault.message.contains(words), "{}", fault.message);
-        assert_eq!((fault.status.as_u16(), fault.kind.as_str()), (400, "invalid_request_error"));
+        assert_eq!((fault.status.as_u16(), fault.openai_names().0), (400, "invalid_request_error"));
     }
 
     #[test]
@@ -265,9 +276,9 @@ mod tests {
             {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "2"}]}],
             "tools": [{"type": "function", "function": {"name": "f"}}],
             "tool_choice": {"type": "function", "function": {"name": "f"}}});
-        let prompt = parse(&body).unwrap();
-        assert_eq!(prompt.tool_result.as_deref(), Some("1\n2"));
-        assert_eq!(prompt.last_user_text, "");
+        let prompt = parse(&body, false).unwrap();
+        assert_eq!(prompt.tool_result().as_deref(), Some("1\n2"));
+        assert_eq!(prompt.last_user_text(), "");
         assert_eq!(prompt.tool_choice, ToolChoice::Named("f".to_owned()));
     }
 }

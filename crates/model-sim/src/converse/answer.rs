@@ -1,95 +1,76 @@
 //! Words an answer as Converse and `ConverseStream` do.
 
-use aws_smithy_eventstream::frame::write_message_to;
-use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
-use axum::response::Response;
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::error::Fault;
 use crate::plan::{Block, BlockKind, Plan, Usage};
-use crate::playback::{Dialect, Frame};
+use crate::playback::{Dialect, Event};
 use crate::records::CallGuard;
-
-/// The signature of all simulated reasoning.
-const SIGNATURE: &str = "c2ltdWxhdGVk";
+use crate::seal::{seal, sign};
 
 /// Bedrock's own dialect.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Converse;
 
 impl Dialect for Converse {
-    const STREAM_TYPE: &'static str = "application/vnd.amazon.eventstream";
-
-    fn frames(&self, plan: &Plan, _call: &CallGuard) -> Vec<Frame> {
-        let mut frames = vec![mark("messageStart", &json!({"role": "assistant"}))];
+    fn events(&self, plan: &Plan, _call: &CallGuard) -> Vec<Event> {
+        let mut events = vec![Event::mark("messageStart", &json!({"role": "assistant"}))];
         for (index, block) in plan.blocks.iter().enumerate() {
-            push_block(&mut frames, index, block);
+            push_block(&mut events, index, block);
         }
-        frames.push(mark("messageStop", &json!({"stopReason": plan.stop_reason})));
+        events.push(Event::mark("messageStop", &json!({"stopReason": plan.stop_reason})));
         let metrics = json!({"latencyMs": plan.latency_ms()});
-        frames.push(mark("metadata", &json!({"usage": usage(plan.usage), "metrics": metrics})));
-        frames
+        events.push(Event::mark(
+            "metadata",
+            &json!({"usage": usage(plan.usage), "metrics": metrics}),
+        ));
+        events
     }
 
-    fn fault_frame(&self, fault: &Fault) -> Bytes {
-        let mut payload = json!({"message": fault.message});
-        if fault.exception == "ModelStreamErrorException" {
-            payload = json!({"message": fault.message, "originalMessage": fault.message, "originalStatusCode": 500});
-        }
-        event(":exception-type", &fault.stream_member(), "exception", &payload)
-    }
-
-    fn whole(&self, plan: &Plan, _call: &CallGuard) -> Vec<u8> {
+    fn whole(&self, plan: &Plan, _call: &CallGuard) -> Value {
         let content: Vec<_> = plan.blocks.iter().map(content).collect();
-        let answer = json!({
+        json!({
             "output": {"message": {"role": "assistant", "content": content}},
             "stopReason": plan.stop_reason,
             "usage": usage(plan.usage),
             "metrics": {"latencyMs": plan.latency_ms()},
-        });
-        answer.to_string().into_bytes()
-    }
-
-    fn refusal(&self, fault: Fault) -> Response {
-        fault.into_bedrock()
+        })
     }
 }
 
-fn push_block(frames: &mut Vec<Frame>, index: usize, block: &Block) {
+fn push_block(events: &mut Vec<Event>, index: usize, block: &Block) {
     // Text and reasoning start without an event of their own.
     if let BlockKind::ToolUse { id, name } = &block.kind {
         let start = json!({"toolUse": {"toolUseId": tool_use_id(id), "name": name}});
-        frames
-            .push(mark("contentBlockStart", &json!({"contentBlockIndex": index, "start": start})));
+        events.push(Event::mark(
+            "contentBlockStart",
+            &json!({"contentBlockIndex": index, "start": start}),
+        ));
     }
-    let delta = |delta: Value| {
-        event(
-            ":event-type",
-            "contentBlockDelta",
-            "event",
-            &json!({"contentBlockIndex": index, "delta": delta}),
-        )
-    };
+    let delta = |delta: Value| json!({"contentBlockIndex": index, "delta": delta});
     for chunk in &block.chunks {
-        frames.push(Frame::chunk(delta(match block.kind {
+        let worded = delta(match block.kind {
             BlockKind::Reasoning => json!({"reasoningContent": {"text": chunk}}),
+            BlockKind::Redacted => json!({"reasoningContent": {"redactedContent": seal(chunk)}}),
             BlockKind::Text => json!({"text": chunk}),
             BlockKind::ToolUse { .. } => json!({"toolUse": {"input": chunk}}),
-        })));
+        });
+        events.push(Event::chunk("contentBlockDelta", &worded));
     }
     if block.kind == BlockKind::Reasoning {
-        frames.push(Frame::mark(delta(json!({"reasoningContent": {"signature": SIGNATURE}}))));
+        let signature = delta(json!({"reasoningContent": {"signature": sign(&block.whole())}}));
+        events.push(Event::mark("contentBlockDelta", &signature));
     }
-    frames.push(mark("contentBlockStop", &json!({"contentBlockIndex": index})));
+    events.push(Event::mark("contentBlockStop", &json!({"contentBlockIndex": index})));
 }
 
 fn content(block: &Block) -> Value {
     let whole = block.whole();
     match &block.kind {
         BlockKind::Reasoning => {
-            json!({"reasoningContent": {"reasoningText": {"text": whole, "signature": SIGNATURE}}})
+            let signature = sign(&whole);
+            json!({"reasoningContent": {"reasoningText": {"text": whole, "signature": signature}}})
         }
+        BlockKind::Redacted => json!({"reasoningContent": {"redactedContent": seal(&whole)}}),
         BlockKind::Text => json!({"text": whole}),
         BlockKind::ToolUse { id, name } => {
             // Arguments that `maxTokens` cut short are no JSON any more.
@@ -122,27 +103,4 @@ fn usage(usage: Usage) -> Value {
         fields.insert("cacheDetails".to_owned(), details.into());
     }
     json
-}
-
-fn mark(kind: &str, payload: &Value) -> Frame {
-    Frame::mark(event(":event-type", kind, "event", payload))
-}
-
-/// Frames one message (<https://smithy.io/2.0/aws/amazon-eventstream.html>).
-fn event(
-    type_header: &'static str,
-    kind: &str,
-    message_type: &'static str,
-    payload: &Value,
-) -> Bytes {
-    let message = Message::new(payload.to_string())
-        .add_header(Header::new(type_header, HeaderValue::String(kind.to_owned().into())))
-        .add_header(Header::new(":content-type", HeaderValue::String("application/json".into())))
-        .add_header(Header::new(":message-type", HeaderValue::String(message_type.into())));
-    let mut bytes = Vec::new();
-    match write_message_to(&message, &mut bytes) {
-        Ok(()) => bytes.into(),
-        // Only a message over the format's 16 MB cannot be framed, and no request is that long.
-        Err(_) => Bytes::new(),
-    }
 }

@@ -4,24 +4,21 @@ use serde_json::Value;
 
 use super::validate::validate;
 use crate::error::Fault;
-use crate::prompt::{Prompt, Tally, Tool, ToolChoice, list, text};
+use crate::prompt::{Prompt, Role, Tally, Tool, ToolChoice, Turn, list, text};
+use crate::prompt_cache::{Prefixes, Ttl};
 
-/// Reads and validates a request.
+/// Reads and validates a request to `model`.
 ///
 /// # Errors
 /// What Bedrock refuses as well.
-pub(crate) fn parse(body: &Value) -> Result<Prompt, Fault> {
-    validate(body)?;
-    let messages = list(body, "messages");
-    let content = messages.last().filter(|message| text(message, "role") == Some("user"));
-    let content = content.map_or(&[][..], |message| list(message, "content"));
-    let results: Vec<_> = content.iter().filter_map(|block| block.get("toolResult")).collect();
+pub(super) fn parse(model: &str, body: &Value) -> Result<Prompt, Fault> {
+    validate(model, body)?;
     let config = body.get("toolConfig").unwrap_or(&Value::Null);
     let inference = body.get("inferenceConfig").unwrap_or(&Value::Null);
+    let (tally, prefixes) = weigh_all(body);
+    let thinking = body.pointer("/additionalModelRequestFields/thinking/type");
     Ok(Prompt {
-        last_user_text: joined(content.iter().filter_map(|block| text(block, "text"))),
-        tool_result: (!results.is_empty())
-            .then(|| joined(results.iter().flat_map(|result| result_texts(result)))),
+        turns: list(body, "messages").iter().map(turn).collect(),
         tools: list(config, "tools")
             .iter()
             .filter_map(|tool| tool.get("toolSpec"))
@@ -35,20 +32,28 @@ pub(crate) fn parse(body: &Value) -> Result<Prompt, Fault> {
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect(),
-        turns: messages.len(),
-        tally: tally(body),
+        thinks: matches!(thinking.and_then(Value::as_str), Some("enabled" | "adaptive")),
+        is_wordless: false,
+        tally,
+        prefixes,
     })
 }
 
-fn joined(texts: impl Iterator<Item = impl AsRef<str>>) -> String {
-    let mut joined = String::new();
-    for text in texts {
-        if !joined.is_empty() {
-            joined.push('\n');
+fn turn(message: &Value) -> Turn {
+    let mut turn = Turn::new(match text(message, "role") {
+        Some("assistant") => Role::Assistant,
+        Some("system") => Role::System,
+        _ => Role::User,
+    });
+    for block in list(message, "content") {
+        if let Some(text) = text(block, "text") {
+            turn.say(text);
         }
-        joined.push_str(text.as_ref());
+        if let Some(result) = block.get("toolResult") {
+            turn.results.push(result_texts(result).join("\n"));
+        }
     }
-    joined
+    turn
 }
 
 fn result_texts(result: &Value) -> Vec<String> {
@@ -82,19 +87,31 @@ fn schema(body: &Value) -> Option<Value> {
 
 /// What the request weighs.
 pub(crate) fn tally(body: &Value) -> Tally {
-    let mut tally = Tally::default();
-    for block in list(body, "system") {
-        tally.text(text(block, "text").unwrap_or_default());
-    }
-    for message in list(body, "messages") {
-        for block in list(message, "content") {
+    weigh_all(body).0
+}
+
+/// In the order in which the cache sees it: tools, system, messages.
+fn weigh_all(body: &Value) -> (Tally, Prefixes) {
+    let (mut tally, mut prefixes) = (Tally::default(), Prefixes::default());
+    let tools = body.get("toolConfig").map_or(&[][..], |config| list(config, "tools"));
+    let messages = list(body, "messages").iter().flat_map(|message| list(message, "content"));
+    let tools = tools.iter().map(|tool| (tool, true));
+    let blocks = list(body, "system").iter().chain(messages).map(|block| (block, false));
+    for (block, is_tool) in tools.chain(blocks) {
+        if let Some(point) = block.get("cachePoint") {
+            if let Some(ttl) = Ttl::named(text(point, "ttl")) {
+                prefixes.mark(ttl);
+            }
+            continue;
+        }
+        if is_tool {
+            tally.json(block);
+        } else {
             weigh(&mut tally, block);
         }
+        prefixes.step(block, tally);
     }
-    for tool in body.get("toolConfig").map_or(&[][..], |config| list(config, "tools")) {
-        tally.json(tool);
-    }
-    tally
+    (tally, prefixes)
 }
 
 fn weigh(tally: &mut Tally, block: &Value) {
@@ -104,6 +121,7 @@ fn weigh(tally: &mut Tally, block: &Value) {
     match (kind.as_str(), value) {
         ("text", Value::String(text)) => tally.text(text),
         ("image", _) => tally.images += 1,
+        ("document", _) => weigh_document(tally, value),
         ("toolUse", _) => tally.json(value.get("input").unwrap_or(&Value::Null)),
         ("toolResult", _) => list(value, "content").iter().for_each(|block| weigh(tally, block)),
         ("reasoningContent", _) => {
@@ -113,6 +131,15 @@ fn weigh(tally: &mut Tally, block: &Value) {
         }
         ("json", _) => tally.json(value),
         _ => {}
+    }
+}
+
+fn weigh_document(tally: &mut Tally, document: &Value) {
+    let Some(source) = document.get("source") else { return };
+    tally.document(text(source, "bytes").unwrap_or_default());
+    tally.text(text(source, "text").unwrap_or_default());
+    for block in list(source, "content") {
+        weigh(tally, block);
     }
 }
 
@@ -129,7 +156,10 @@ mod tests {
             {"role": "user", "content": [{"text": "345"}, {"image": {"format": "png", "source": {"bytes": ""}}}]},
             {"role": "assistant", "content": [{"toolUse": {"toolUseId": "i", "name": "n", "input": {"a": 1}}}]},
             {"role": "user", "content": [{"toolResult": {"toolUseId": "i", "content": [{"text": "6"}, {"json": {}}]}}]}]});
-        assert_eq!(tally(&body), Tally { text_bytes: 2 + 3 + 7 + 1 + 2, images: 1 });
+        assert_eq!(
+            tally(&body),
+            Tally { text_bytes: 2 + 3 + 7 + 1 + 2, images: 1, document_bytes: 0 }
+        );
         assert_eq!(tally(&body).tokens(), 1004);
     }
 
@@ -140,9 +170,9 @@ mod tests {
             {"role": "assistant", "content": [{"toolUse": {"toolUseId": "i", "name": "n", "input": {}}}]},
             {"role": "user", "content": [{"toolResult": {"toolUseId": "i", "content": [{"json": {"c": 21}}]}}]}],
             "toolConfig": {"tools": [{"toolSpec": {"name": "n", "inputSchema": {"json": {}}}}], "toolChoice": {"tool": {"name": "n"}}}});
-        let prompt = parse(&body).unwrap();
-        assert_eq!(prompt.tool_result.as_deref(), Some(r#"{"c":21}"#));
-        assert_eq!(prompt.last_user_text, "");
+        let prompt = parse("m", &body).unwrap();
+        assert_eq!(prompt.tool_result().as_deref(), Some(r#"{"c":21}"#));
+        assert_eq!(prompt.last_user_text(), "");
         assert_eq!(prompt.tool_choice, ToolChoice::Named("n".to_owned()));
     }
 }

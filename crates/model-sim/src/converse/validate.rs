@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::error::Fault;
-use crate::prompt::{is_image, is_tool_name, list, text};
+use crate::prompt::{is_document, is_image, is_tool_name, list, text};
+use crate::prompt_cache::Ttl;
+use crate::seal::{is_sealed, sign};
 
 const BLOCKS: [&str; 12] = [
     "text",
@@ -20,9 +22,9 @@ const BLOCKS: [&str; 12] = [
     "searchResult",
 ];
 
-/// Checks a whole request.
-pub(super) fn validate(body: &Value) -> Result<(), Fault> {
-    conversation(list(body, "messages"))?;
+/// Checks a whole request to `model`.
+pub(super) fn validate(model: &str, body: &Value) -> Result<(), Fault> {
+    conversation(model, list(body, "messages"))?;
     for (index, block) in list(body, "system").iter().enumerate() {
         if text(block, "text").is_some_and(is_blank) {
             return refuse(format!(
@@ -44,7 +46,7 @@ fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-fn conversation(messages: &[Value]) -> Result<(), Fault> {
+fn conversation(model: &str, messages: &[Value]) -> Result<(), Fault> {
     let mut previous: Option<&Value> = None;
     for (index, message) in messages.iter().enumerate() {
         let role = text(message, "role").unwrap_or_default();
@@ -54,7 +56,7 @@ fn conversation(messages: &[Value]) -> Result<(), Fault> {
                 index + 1
             ));
         }
-        content(index, role, list(message, "content"))?;
+        content(model, index, role, list(message, "content"))?;
         // A system message may stand anywhere between the turns.
         if role == "system" {
             continue;
@@ -85,7 +87,7 @@ fn conversation(messages: &[Value]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn content(index: usize, role: &str, blocks: &[Value]) -> Result<(), Fault> {
+fn content(model: &str, index: usize, role: &str, blocks: &[Value]) -> Result<(), Fault> {
     if blocks.is_empty() {
         return refuse(format!(
             "The content field in the Message object at messages.{index} is empty. Add a ContentBlock object to the content field and try again."
@@ -107,15 +109,21 @@ fn content(index: usize, role: &str, blocks: &[Value]) -> Result<(), Fault> {
                 ));
             }
             ("image", "user") => image(&at, value)?,
+            ("document", "user") => document(&at, value)?,
+            ("reasoningContent", "assistant") => reasoning(model, &at, value)?,
+            ("cachePoint", _) => cache_point(&at, value)?,
             ("toolUse", "assistant") => tool_use(&at, value)?,
             ("toolResult", "user") => {
                 for (part, block) in list(value, "content").iter().enumerate() {
                     if let Some(value) = block.get("image") {
                         image(&format!("{at}.toolResult.content.{part}"), value)?;
                     }
+                    if let Some(value) = block.get("document") {
+                        document(&format!("{at}.toolResult.content.{part}"), value)?;
+                    }
                 }
             }
-            ("image" | "toolUse" | "toolResult", _) => {
+            ("image" | "document" | "toolUse" | "toolResult" | "reasoningContent", _) => {
                 return refuse(format!(
                     "The {kind} block at {at} is not allowed in a message of the role {role}."
                 ));
@@ -140,11 +148,89 @@ fn image(at: &str, image: &Value) -> Result<(), Fault> {
     }
     match image.pointer("/source/bytes").and_then(Value::as_str) {
         Some(bytes) if is_image(format, bytes) => Ok(()),
-        None if image.pointer("/source/s3Location").is_some() => Ok(()),
+        None if image.pointer("/source/s3Location").is_some() => s3_location(at, image),
         _ => refuse(format!(
             "The model returned the following errors: {at}.image: Could not process image"
         )),
     }
+}
+
+/// Only the place is checked, not what lies there.
+fn s3_location(at: &str, media: &Value) -> Result<(), Fault> {
+    let uri = media.pointer("/source/s3Location/uri").and_then(Value::as_str);
+    let place = uri.and_then(|uri| uri.strip_prefix("s3://")?.split_once('/'));
+    if place.is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) {
+        return Ok(());
+    }
+    refuse(format!(
+        "Value at '{at}.source.s3Location.uri' failed to satisfy constraint: Member must satisfy regular expression pattern: s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9](/.*)?"
+    ))
+}
+
+fn document(at: &str, document: &Value) -> Result<(), Fault> {
+    const FORMATS: [&str; 9] = ["pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md"];
+    let format = text(document, "format").unwrap_or("txt");
+    if !FORMATS.contains(&format) {
+        return refuse(format!(
+            "Value '{format}' at '{at}.document.format' failed to satisfy constraint: Member must satisfy enum value set: [{}]",
+            FORMATS.join(", ")
+        ));
+    }
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || " -()[]".contains(letter);
+    let name = text(document, "name").unwrap_or_default();
+    if !(1..=200).contains(&name.len()) || !name.chars().all(allowed) || name.contains("  ") {
+        return refuse(
+            "The document file name can only contain alphanumeric characters, whitespace characters, hyphens, parentheses, and square brackets. The name can't contain more than one consecutive whitespace character.",
+        );
+    }
+    let source = document.get("source").unwrap_or(&Value::Null);
+    if source.get("s3Location").is_some() {
+        return s3_location(at, document);
+    }
+    let is_filled = |key: &str| text(source, key).is_some_and(|text| !text.is_empty());
+    let is_read = match text(source, "bytes") {
+        Some(bytes) => is_document(format, bytes),
+        None => is_filled("text") || !list(source, "content").is_empty(),
+    };
+    if is_read {
+        return Ok(());
+    }
+    refuse(format!(
+        "The model returned the following errors: {at}.document: Could not process document"
+    ))
+}
+
+/// Reasoning comes back as it was given, or not at all.
+fn reasoning(model: &str, at: &str, reasoning: &Value) -> Result<(), Fault> {
+    let errors = "The model returned the following errors";
+    if let Some(redacted) = text(reasoning, "redactedContent") {
+        if is_sealed(redacted) {
+            return Ok(());
+        }
+        return refuse(format!("{errors}: {at}: Invalid `data` in `redacted_thinking` block"));
+    }
+    let Some(thought) = reasoning.pointer("/reasoningText/text").and_then(Value::as_str) else {
+        return refuse(format!(
+            "The ReasoningContentBlock object at {at} must set one of the following keys: reasoningText, redactedContent."
+        ));
+    };
+    match reasoning.pointer("/reasoningText/signature").and_then(Value::as_str) {
+        Some(signature) if signature == sign(thought) => Ok(()),
+        Some(_) => refuse(format!("{errors}: {at}: Invalid `signature` in `thinking` block")),
+        None if model.contains("anthropic.") => {
+            refuse(format!("{errors}: {at}.thinking.signature: Field required"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn cache_point(at: &str, point: &Value) -> Result<(), Fault> {
+    if text(point, "type") == Some("default") && Ttl::named(text(point, "ttl")).is_some() {
+        return Ok(());
+    }
+    refuse(format!(
+        "The CachePointBlock object at {at} needs the type default and, where it names a ttl, 5m or 1h."
+    ))
 }
 
 fn tool_use(at: &str, tool_use: &Value) -> Result<(), Fault> {

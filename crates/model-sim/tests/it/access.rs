@@ -29,7 +29,7 @@ async fn guarded() -> (Sim, Arc<Mutex<Vec<Value>>>) {
     let url = format!("http://{}/authorize", listener.local_addr().unwrap());
     let router = Router::new().route("/authorize", post(authorize));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (Sim::start_with(Options { authorize_url: Some(url) }).await, questions)
+    (Sim::start_with(Options { authorize_url: Some(url), ..Options::default() }).await, questions)
 }
 
 #[tokio::test]
@@ -96,8 +96,11 @@ async fn a_request_without_a_signature_is_denied() {
 
 #[tokio::test]
 async fn nobody_is_let_through_when_the_authority_is_silent() {
-    let sim =
-        Sim::start_with(Options { authorize_url: Some("http://127.0.0.1:1/".to_owned()) }).await;
+    let sim = Sim::start_with(Options {
+        authorize_url: Some("http://127.0.0.1:1/".to_owned()),
+        ..Options::default()
+    })
+    .await;
     let error =
         sim.bedrock().converse().model_id(PROFILE).messages(user("hi")).send().await.unwrap_err();
     let SdkError::ServiceError(error) = error else { panic!("{error:?}") };

@@ -272,5 +272,7 @@ async fn tokens_are_counted_and_guardrails_never_intervene() {
     let answer = request.send().await.unwrap();
     assert_eq!(*answer.action(), GuardrailAction::None);
     assert_eq!(answer.usage().unwrap().content_policy_units(), 1);
-    assert!(sim.get("/_sim/calls").await["calls"].as_array().unwrap().is_empty());
+    let calls = sim.get("/_sim/calls").await;
+    let apis = [&calls["calls"][0]["api"], &calls["calls"][1]["api"]];
+    assert_eq!(apis, [&json!("count-tokens"), &json!("apply-guardrail")]);
 }
