@@ -1,7 +1,12 @@
 //! Names that stand for models: the data of routing.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use tenancy::ModelId;
+use tenancy::{ModelId, TenantContext};
+
+use crate::ReadCatalogError;
 
 /// A name that stands for one model or another, by weight, by order and by what answers. The
 /// organisation's aliases are in the registry (`PK=CATALOG`, `SK=ALIAS#<name>`), a tenant's own beside
@@ -21,6 +26,19 @@ pub struct Alias {
     /// Whether the turns of one conversation meet the same target while it answers.
     #[serde(default)]
     pub has_affinity: bool,
+}
+
+/// Reads the aliases that tenants made for themselves.
+pub trait AliasStore: Send + Sync {
+    /// The own aliases of the caller's tenant as they are now, by name. Those that make no sense are
+    /// left out; a tenant that was never onboarded has none.
+    ///
+    /// A read of its own, to be made beside that of the entitlements, and to be remembered as long
+    /// as the catalog: an alias gives no right to anything.
+    fn aliases(
+        &self,
+        context: &TenantContext,
+    ) -> impl Future<Output = Result<BTreeMap<ModelId, Arc<Alias>>, ReadCatalogError>> + Send;
 }
 
 /// Targets of the same rank.

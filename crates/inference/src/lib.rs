@@ -15,9 +15,10 @@ pub mod openai_chat;
 mod protocol;
 mod provider;
 mod upload;
+mod validation;
 mod wire;
 
-pub use alias::{Alias, RetryPolicy, Step, Target};
+pub use alias::{Alias, AliasStore, RetryPolicy, Step, Target};
 pub use canonical::{
     CacheTtl, ContentBlock, DocumentFormat, Event, ImageFormat, InferenceParameters, Message,
     ModelRequest, ModelResponse, OutputSchema, Role, Source, StopReason, SystemBlock, Thinking,
@@ -41,3 +42,4 @@ pub use provider::{
     ProviderError, ProviderErrorKind, ProviderResponse,
 };
 pub use upload::Upload;
+pub use validation::InvalidEntry;

@@ -111,6 +111,10 @@ pub struct ProviderConfig {
     /// Where an OpenAI-compatible server is, up to and including its `/v1` or what it has in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// Whether `base_url` may be plain HTTP, for servers of one's own network; this machine's own
+    /// needs no leave.
+    #[serde(default)]
+    pub allow_http: bool,
     /// Headers that it wants in every request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
@@ -136,6 +140,7 @@ impl ProviderConfig {
             name: name.to_owned(),
             region: None,
             base_url: None,
+            allow_http: false,
             headers: BTreeMap::new(),
             auth: None,
             paths: BTreeMap::new(),

@@ -1,15 +1,17 @@
 //! The `tenancy` table as the hot path sees it: entitlements and the catalog.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use admission::{EntitlementStore, Entitlements, LimitedScope, Limits, Scope, StoreError};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use inference::{Catalog, CatalogStore, Model, ReadCatalogError};
+use inference::{
+    Alias, AliasStore, Catalog, CatalogStore, InvalidEntry, Model, ProviderConfig, ReadCatalogError,
+};
 use metering::PriceBook;
 use serde::Deserialize;
-use tenancy::{LobId, Tenant, TenantContext};
+use tenancy::{LobId, ModelId, Tenant, TenantContext};
 
 use crate::key;
 use crate::ledger::store_error;
@@ -118,18 +120,85 @@ impl CatalogStore for Configuration {
     }
 }
 
-fn add(
-    catalog: &mut Catalog,
-    item: HashMap<String, AttributeValue>,
-) -> Result<(), serde_dynamo::Error> {
-    let sort_key =
-        item.get(key::SK).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+impl AliasStore for Configuration {
+    async fn aliases(
+        &self,
+        context: &TenantContext,
+    ) -> Result<BTreeMap<ModelId, Arc<Alias>>, ReadCatalogError> {
+        let owner = AttributeValue::S(key::tenant(&context.tenant_id));
+        let items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#pk = :tenant AND begins_with(#sk, :alias)")
+            .expression_attribute_names("#pk", key::PK)
+            .expression_attribute_names("#sk", key::SK)
+            .expression_attribute_values(":tenant", owner)
+            .expression_attribute_values(":alias", AttributeValue::S(key::ALIAS.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .map_err(|error| ReadCatalogError { source: error.into() })?;
+        let alias = |item| sensible(item, Alias::validate, |alias| alias.name.as_str());
+        let aliases = items.into_iter().filter_map(alias);
+        Ok(aliases.map(|alias| (alias.name.clone(), Arc::new(alias))).collect())
+    }
+}
+
+/// Adds what an item of the catalog says. A model, provider or alias that makes no sense is left out,
+/// since one mistake is not to take all others down. A price book is not: without it another one
+/// would be in force.
+fn add(catalog: &mut Catalog, item: Item) -> Result<(), serde_dynamo::Error> {
+    let sort_key = sort_key(&item).to_owned();
     if sort_key.starts_with(key::MODEL) {
-        let model: Model = serde_dynamo::from_item(item)?;
-        catalog.models.insert(model.id.clone(), Arc::new(model));
+        if let Some(model) = sensible(item, Model::validate, |model| model.id.as_str()) {
+            catalog.models.insert(model.id.clone(), Arc::new(model));
+        }
+    } else if sort_key.starts_with(key::PROVIDER) {
+        if let Some(provider) = sensible(item, ProviderConfig::validate, |it| it.id.as_str()) {
+            catalog.providers.insert(provider.id.clone(), Arc::new(provider));
+        }
+    } else if sort_key.starts_with(key::ALIAS) {
+        if let Some(alias) = sensible(item, Alias::validate, |alias| alias.name.as_str()) {
+            catalog.aliases.insert(alias.name.clone(), Arc::new(alias));
+        }
     } else if sort_key.starts_with(key::PRICES) {
         let book: PriceBook = serde_dynamo::from_item(item)?;
         catalog.price_books.push(Arc::new(book));
     }
     Ok(())
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+fn sort_key(item: &Item) -> &str {
+    item.get(key::SK).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+}
+
+/// The entry that an item holds; none, and an error in the log, if it makes no sense or has another
+/// name than its key.
+fn sensible<T: for<'de> Deserialize<'de>>(
+    item: Item,
+    validate: impl FnOnce(&T) -> Result<(), InvalidEntry>,
+    name: impl Fn(&T) -> &str,
+) -> Option<T> {
+    let sort_key = sort_key(&item).to_owned();
+    let refuse = |problem: String| {
+        tracing::error!(item = sort_key, problem, "an entry of the registry is passed over");
+        None
+    };
+    let entry: T = match serde_dynamo::from_item(item) {
+        Ok(entry) => entry,
+        Err(error) => return refuse(error.to_string()),
+    };
+    if let Err(error) = validate(&entry) {
+        return refuse(error.problem);
+    }
+    match sort_key.split_once('#') {
+        Some((_, key)) if key == name(&entry) => Some(entry),
+        _ => refuse(format!("its key does not name `{}`", name(&entry))),
+    }
 }

@@ -21,6 +21,10 @@ pub(crate) const METER: &str = "METER";
 pub(crate) const CATALOG: &str = "CATALOG";
 /// Sort key prefix of models.
 pub(crate) const MODEL: &str = "MODEL#";
+/// Sort key prefix of providers.
+pub(crate) const PROVIDER: &str = "PROVIDER#";
+/// Sort key prefix of aliases, the organisation's and a tenant's own.
+pub(crate) const ALIAS: &str = "ALIAS#";
 /// Sort key prefix of price books.
 pub(crate) const PRICES: &str = "PRICES#";
 /// Sort key of what is known about a tenant or line of business.

@@ -1,13 +1,15 @@
-//! Tenants, catalog and ledger in DynamoDB: the only code that knows table keys.
+//! Tenants, catalog, ledger and content in DynamoDB: the only code that knows table keys.
 
 mod client;
 mod configuration;
+mod content;
 mod directory;
 mod expression;
 mod key;
 mod ledger;
 mod settlement;
 
+pub use crate::content::Content;
 pub use client::client;
 pub use configuration::Configuration;
 pub use directory::DynamoDirectory;

@@ -14,4 +14,4 @@ pub use directory::{
 pub use id::{InvalidId, LobId, ModelId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
 pub use role::{Permission, PermissionDenied, Role, Scope};
-pub use tenant::{ModelAllowlist, Status, Tenant, TenantContext};
+pub use tenant::{ModelAllowlist, ResponseCache, Status, Tenant, TenantContext, TenantSettings};

@@ -42,8 +42,37 @@ pub struct Tenant {
     /// Output tokens that a request without a maximum may produce; the model's own default if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_max_tokens: Option<u32>,
+    /// What it chose for itself.
+    #[serde(default)]
+    pub settings: TenantSettings,
     /// Counts every change of what the tenant may do, so that a cached copy can be told from a fresh one.
     pub entitlement_version: u64,
+}
+
+/// A tenant's own choices. None of them gives a right or lifts a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TenantSettings {
+    /// Whether answers are kept and given again to the same request; no, if unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_cache: Option<ResponseCache>,
+    /// For how many days responses are stored for later turns: 30 if unset, never if 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_responses_days: Option<u32>,
+}
+
+/// How answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseCache {
+    /// For how long, in seconds.
+    pub ttl_s: u32,
+}
+
+impl TenantSettings {
+    /// For how long responses are stored, in seconds; `None` if they are not to be stored at all.
+    pub fn response_retention_s(&self) -> Option<i64> {
+        let days = self.stored_responses_days.unwrap_or(30);
+        (days > 0).then(|| i64::from(days) * 86_400)
+    }
 }
 
 /// The verified tenant and principal of one call.
@@ -67,5 +96,22 @@ impl TenantContext {
     /// Checks that the caller's roles and scopes permit `permission`.
     pub fn require(&self, permission: Permission) -> Result<(), PermissionDenied> {
         permission.check(&self.roles, &self.scopes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_are_kept_for_thirty_days_unless_the_tenant_says_otherwise() {
+        let retention = |days| {
+            let settings =
+                TenantSettings { stored_responses_days: days, ..TenantSettings::default() };
+            settings.response_retention_s()
+        };
+        assert_eq!(retention(None), Some(2_592_000));
+        assert_eq!(retention(Some(1)), Some(86_400));
+        assert_eq!(retention(Some(0)), None);
     }
 }

@@ -1,41 +1,20 @@
 //! Registrations, read from an embedded DynamoDB that holds those of two tenants.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-    ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use store_dynamodb::DynamoDirectory;
 use tenancy::{Directory, Role, SigningAlgorithm, Status};
 
-use crate::support::client;
+use crate::support::keyed;
 
 const ACME_IDP: &str = "https://login.acme.example";
 const GLOBEX_IDP: &str = "https://login.globex.example/";
 
 const TABLE: &str = "tenancy";
 
-/// Starts an empty DynamoDB with a `tenancy` table like the template's.
-async fn dynamodb() -> Client {
-    let client = client().await;
-    let mut table =
-        client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
-    for (name, key_type) in [("PK", KeyType::Hash), ("SK", KeyType::Range)] {
-        let attribute = AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(ScalarAttributeType::S);
-        table = table.attribute_definitions(attribute.build().unwrap());
-        table = table.key_schema(
-            KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap(),
-        );
-    }
-    table.send().await.unwrap();
-    client
-}
-
 /// A directory that knows acme and globex.
 async fn directory() -> DynamoDirectory {
-    let client = dynamodb().await;
+    let client = keyed(TABLE).await;
     for (tenant, lob, status) in [("acme", "retail", "active"), ("globex", "research", "suspended")]
     {
         let attributes = [

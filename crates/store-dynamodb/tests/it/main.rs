@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod configuration;
+mod content;
 mod directory;
 mod ledger;
 mod support;

@@ -36,6 +36,24 @@ pub(crate) async fn client() -> Client {
     store_dynamodb::client(&sdk)
 }
 
+/// Starts a DynamoDB with a table of that name, with keys and no index, like the template's others.
+pub(crate) async fn keyed(table: &str) -> Client {
+    let client = client().await;
+    let mut create =
+        client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    for (name, key_type) in [("PK", KeyType::Hash), ("SK", KeyType::Range)] {
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S);
+        create = create.attribute_definitions(attribute.build().unwrap());
+        create = create.key_schema(
+            KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap(),
+        );
+    }
+    create.send().await.unwrap();
+    client
+}
+
 /// Starts a DynamoDB with a `ledger` table like the template's.
 pub(crate) async fn dynamodb() -> Client {
     let client = client().await;

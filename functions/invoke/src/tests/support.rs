@@ -156,6 +156,7 @@ fn entitlements(tenant: &str, lob: &str, models: &[&str], limits: Limits) -> Ent
         status: Status::Active,
         models: ModelAllowlist(models.iter().map(|id| id.parse().unwrap()).collect()),
         default_max_tokens: None,
+        settings: tenancy::TenantSettings::default(),
         entitlement_version: 1,
     };
     let scopes = Scope::of_tenant(&tenant.tenant_id, &tenant.lob_id)
