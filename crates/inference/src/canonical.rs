@@ -40,7 +40,7 @@ pub struct ModelRequest {
 pub struct InferenceParameters {
     /// Output tokens at most.
     pub max_tokens: Option<u32>,
-    /// 0 to 1.
+    /// 0 to 2; most protocols end at 1, and their codecs refuse more.
     pub temperature: Option<f32>,
     /// 0 to 1.
     pub top_p: Option<f32>,

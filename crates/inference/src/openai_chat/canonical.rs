@@ -5,26 +5,28 @@ use serde_json::{Map, Value};
 use super::ChatRequest;
 use super::messages::conversation_of;
 use super::tools::{output_schema_of, tools_of};
-use crate::BadRequest;
 use crate::wire::field::Field;
-use crate::{InferenceParameters, Model, ModelRequest};
+use crate::{BadRequest, InferenceParameters, Model, ModelRequest, Thinking};
 
 /// Stop sequences of one request at most, as OpenAI has it.
 const MAX_STOP_SEQUENCES: usize = 4;
 
-/// Translates `request` for a Converse model, which shall produce at most `max_tokens`
-/// ([`TokenBound::max_tokens`](super::TokenBound)).
+/// Translates `request` for a model that speaks another protocol and shall produce at most `max_tokens`
+/// ([`TokenBound::max_tokens`](crate::TokenBound)).
 ///
-/// What the request asks for and Converse cannot do is refused, never lost in silence. Exceptions:
+/// What the request asks for and the canonical form or the model cannot do is refused, never lost in
+/// silence; what only some protocols cannot do, their codecs refuse. Exceptions:
 ///
 /// - fields that the registry lists in `drop_fields` are treated as absent;
 /// - `temperature` and `top_p` are left out for models without `sampling_parameters`;
 /// - hints are ignored: `seed`, `verbosity`, `prediction`, `user`, `metadata`, `store`, prompt cache options,
-///   image `detail`, and, on models that lack them, `reasoning_effort` and a tool's `strict`;
+///   image `detail`, and, on models that lack them, `reasoning_effort`, a tool's `strict` and `thinking` that is
+///   not `enabled`;
+/// - texts that are empty are left out;
 /// - fields that are not known here are ignored, since SDKs add them often.
 ///
-/// `temperature` above 1 is refused, not clamped: OpenAI's scale ends at 2 and Converse's at 1, and a
-/// clamp would answer with another randomness than was asked for.
+/// Beyond OpenAI's fields it takes those of `LiteLLM` and `OpenRouter`: `cache_control` on content parts,
+/// messages and tools, `thinking` as Anthropic has it, and `thinking_blocks` of earlier answers.
 pub fn to_canonical(
     request: &ChatRequest,
     model: &Model,
@@ -35,13 +37,17 @@ pub fn to_canonical(
         body.to_mut().retain(|field, _| !is_droppable(field) || !model.drop_fields.contains(field));
     }
     refuse_unsupported(&body, model)?;
-    let conversation = conversation_of(&body, model)?;
-    let (tools, tool_choice) = tools_of(&body, model, &conversation.messages)?;
+    let conversation = conversation_of(&body, model, request.uploads())?;
+    let (tools, tool_choice) = tools_of(&body, model)?;
     Ok(ModelRequest {
         inference: inference_of(&body, model, max_tokens)?,
         output_schema: output_schema_of(&body, model)?,
         service_tier: service_tier_of(&body)?,
         effort: effort_of(&body, model)?,
+        thinking: thinking_of(&body, model)?,
+        parallel_tool_calls: Field::of_body(&body, "parallel_tool_calls")
+            .map(|field| field.bool())
+            .transpose()?,
         system: conversation.system,
         messages: conversation.messages,
         tools,
@@ -63,33 +69,21 @@ fn inference_of(
     let has_sampling = model.capabilities.sampling_parameters;
     Ok(InferenceParameters {
         max_tokens: Some(max_tokens),
-        temperature: temperature_of(body, model)?.filter(|_| has_sampling),
-        top_p: fraction_of(body, "top_p")?.filter(|_| has_sampling),
+        temperature: number_of(body, "temperature", 2.0)?.filter(|_| has_sampling),
+        top_p: number_of(body, "top_p", 1.0)?.filter(|_| has_sampling),
         top_k: None,
         stop_sequences: stop_sequences_of(body)?,
     })
 }
 
-fn temperature_of(body: &Map<String, Value>, model: &Model) -> Result<Option<f32>, BadRequest> {
-    let Some(field) = Field::of_body(body, "temperature") else {
-        return Ok(None);
-    };
-    let temperature = field.number_within(0.0, 2.0)?;
-    if temperature > 1.0 && model.capabilities.sampling_parameters {
-        let message = format!("`temperature` is {temperature}, but `{}` takes 0 to 1.", model.id);
-        return Err(BadRequest::new("decimal_above_max_value", "temperature", message));
-    }
-    Ok(Some(to_f32(temperature)))
-}
-
-fn fraction_of(body: &Map<String, Value>, name: &str) -> Result<Option<f32>, BadRequest> {
+fn number_of(body: &Map<String, Value>, name: &str, max: f64) -> Result<Option<f32>, BadRequest> {
     let Some(field) = Field::of_body(body, name) else {
         return Ok(None);
     };
-    field.number_within(0.0, 1.0).map(|number| Some(to_f32(number)))
+    field.number_within(0.0, max).map(|number| Some(to_f32(number)))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "0 to 2; Converse takes single precision")]
+#[expect(clippy::cast_possible_truncation, reason = "0 to 2; no provider reads more digits")]
 fn to_f32(number: f64) -> f32 {
     number as f32
 }
@@ -122,7 +116,7 @@ fn stop_sequence(field: &Field<'_>) -> Result<String, BadRequest> {
     }
 }
 
-/// Converse has nothing below `low`. A model that takes no effort thinks as it does.
+/// The canonical form has nothing below `low`. A model that takes no effort thinks as it does.
 fn effort_of(body: &Map<String, Value>, model: &Model) -> Result<Option<String>, BadRequest> {
     let Some(field) = Field::of_body(body, "reasoning_effort") else {
         return Ok(None);
@@ -138,17 +132,44 @@ fn effort_of(body: &Map<String, Value>, model: &Model) -> Result<Option<String>,
     Ok(model.capabilities.reasoning_effort.then(|| effort.to_owned()))
 }
 
+/// Anthropic's `thinking`. A model that shows none need not be told to be silent.
+fn thinking_of(body: &Map<String, Value>, model: &Model) -> Result<Option<Thinking>, BadRequest> {
+    let Some(field) = Field::of_body(body, "thinking") else {
+        return Ok(None);
+    };
+    field.object()?;
+    let kind = field.require("type")?;
+    let thinking = match kind.str()? {
+        "enabled" if !model.capabilities.thinking => {
+            return Err(kind.unsupported(format_args!(
+                "cannot be `enabled` with `{}`: it shows no thinking.",
+                model.id
+            )));
+        }
+        "enabled" => {
+            let budget = field.require("budget_tokens")?;
+            let budget_tokens = u32::try_from(budget.positive_integer()?)
+                .map_err(|_| budget.invalid("is more than any model thinks."))?;
+            Thinking::Enabled { budget_tokens }
+        }
+        "adaptive" => Thinking::Adaptive,
+        "disabled" => Thinking::Disabled,
+        _ => return Err(kind.invalid("must be `enabled`, `adaptive` or `disabled`.")),
+    };
+    Ok(Some(thinking).filter(|_| model.capabilities.thinking))
+}
+
 /// `auto` leaves it to the provider, as does saying nothing.
 fn service_tier_of(body: &Map<String, Value>) -> Result<Option<String>, BadRequest> {
     let tier = Field::of_body(body, "service_tier").map(|field| field.str()).transpose()?;
     Ok(tier.filter(|tier| *tier != "auto").map(str::to_owned))
 }
 
-/// Refuses fields that would change the answer and have no counterpart in Converse.
+/// Refuses fields that would change the answer and have no counterpart in the canonical form.
 fn refuse_unsupported(body: &Map<String, Value>, model: &Model) -> Result<(), BadRequest> {
     /// A field, whether a value of it changes nothing, and what to say if it does.
     type Rule = (&'static str, fn(&Value) -> bool, &'static str);
-    const RULES: [Rule; 13] = [
+    const RULES: [Rule; 12] = [
         ("n", |value| value.as_u64() == Some(1), "must be 1"),
         ("logprobs", |value| value == &Value::Bool(false), "is not available"),
         ("top_logprobs", is_zero, "is not available"),
@@ -159,7 +180,6 @@ fn refuse_unsupported(body: &Map<String, Value>, model: &Model) -> Result<(), Ba
         ("audio", |_| false, "is not available"),
         ("web_search_options", |_| false, "is not available"),
         ("moderation", |_| false, "is not available"),
-        ("parallel_tool_calls", |value| value == &Value::Bool(true), "cannot be switched off"),
         ("functions", is_empty_array, "is no longer used (send `tools`)"),
         ("function_call", |_| false, "is no longer used (send `tool_choice`)"),
     ];
@@ -167,19 +187,11 @@ fn refuse_unsupported(body: &Map<String, Value>, model: &Model) -> Result<(), Ba
         let Some(field) = Field::of_body(body, name) else {
             continue;
         };
-        let is_excused = name == "parallel_tool_calls" && !can_call_in_parallel(body);
-        if !is_harmless(field.value()) && !is_excused {
+        if !is_harmless(field.value()) {
             return Err(field.unsupported(format_args!("{complaint} with `{}`.", model.id)));
         }
     }
     Ok(())
-}
-
-/// Whether several tool calls in one answer are to be expected: not without tools, and not when one is forced.
-fn can_call_in_parallel(body: &Map<String, Value>) -> bool {
-    let has_tools =
-        body.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty());
-    has_tools && !body.get("tool_choice").is_some_and(Value::is_object)
 }
 
 fn is_zero(value: &Value) -> bool {

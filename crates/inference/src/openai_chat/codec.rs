@@ -1,10 +1,9 @@
 //! The provider's side: requests of other dialects for servers that speak this one.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::media::data_url;
 use super::read::response_of;
 use super::reader::ChatReader;
 use super::request::JUDGED;
@@ -135,8 +134,9 @@ fn body_of(
     Ok(body.members)
 }
 
+/// Fields are not named, for every dialect has other names for them.
 fn unsupported(model: &Model, complaint: impl std::fmt::Display) -> BadRequest {
-    BadRequest::unsupported("messages", format!("With `{}`, {complaint}.", model.id))
+    BadRequest::body("unsupported_parameter", format!("With `{}`, {complaint}.", model.id))
 }
 
 fn set_inference(body: &mut Body<'_>, request: &ModelRequest) {
@@ -458,10 +458,4 @@ fn file_part(
         .is_some_and(|(_, ending)| DocumentFormat::of_extension(ending).is_some());
     let filename = if has_extension { name.to_owned() } else { format!("{name}.{extension}") };
     Ok(json!({"type": "file", "file": {"filename": filename, "file_data": data}}))
-}
-
-fn data_url(media_type: &str, bytes: &[u8]) -> String {
-    let mut url = format!("data:{media_type};base64,");
-    STANDARD.encode_string(bytes, &mut url);
-    url
 }

@@ -14,8 +14,9 @@ use crate::wire::members::{Edit, Member, Members};
 /// - fields in the registry's `drop_fields` are gone;
 /// - `max_completion_tokens` says `max_tokens` if no maximum is left. (Or `max_tokens` does, where the registry drops
 ///   the former.) Bedrock would else reserve the model's whole output of its own quota;
-/// - a stream reports its usage (`stream_options.include_usage`); [`UsageScanner`](super::UsageScanner)
-///   takes it out again if the caller did not ask for it.
+/// - a stream reports its usage (`stream_options.include_usage`); [`ChatRenderer`](super::ChatRenderer)
+///   takes it out again if the caller did not ask for it;
+/// - uploaded files stand in `messages` themselves, in place of their ids.
 pub fn forward_body(request: &ChatRequest, model: &Model, max_tokens: u32) -> Bytes {
     let is_dropped =
         |field: &str| is_droppable(field) && model.drop_fields.iter().any(|name| name == field);
@@ -36,6 +37,7 @@ pub fn forward_body(request: &ChatRequest, model: &Model, max_tokens: u32) -> By
 
     let edit = |member: &Member| match member.key.as_str() {
         key if is_dropped(key) => Edit::Drop,
+        "messages" => request.embedded_messages().map_or(Edit::Keep, Edit::Replace),
         "model" if request.model() != model.provider_model_id => {
             Edit::Replace(quoted(&model.provider_model_id))
         }

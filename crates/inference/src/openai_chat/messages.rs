@@ -2,36 +2,39 @@
 
 use serde_json::{Map, Value};
 
-use super::image::image_of;
+use super::cache::cache_ttl;
+use super::media::{Media, MediaReader};
+use super::read::{reasoning_text, thinking_block};
 use super::tools::checked_name;
-use crate::BadRequest;
 use crate::wire::field::Field;
 use crate::{
-    ContentBlock, ImageFormat, Message, Model, Role, Source, SystemBlock, ToolResultContent,
+    BadRequest, CacheTtl, ContentBlock, Message, Model, Role, SystemBlock, ToolResultContent,
+    Upload,
 };
 
-/// A conversation as Converse wants it.
+/// A conversation in canonical form.
 pub(super) struct Conversation {
     /// What `system` and `developer` messages say, wherever they stand.
     pub(super) system: Vec<SystemBlock>,
-    /// Turns; roles alternate, starting with the user.
+    /// Turns; roles alternate.
     pub(super) messages: Vec<Message>,
 }
 
 /// Reads `messages`.
 ///
 /// Messages of one side that follow each other become one turn, so that the results of parallel
-/// tool calls stand together. Blank texts are left out, since Bedrock refuses them.
+/// tool calls stand together.
 pub(super) fn conversation_of(
     body: &Map<String, Value>,
     model: &Model,
+    uploads: &[(String, Upload)],
 ) -> Result<Conversation, BadRequest> {
     let mut reader = Reader {
         model,
+        media: MediaReader { model, uploads },
         system: Vec::new(),
         messages: Vec::new(),
         unanswered: Vec::new(),
-        foreign_ids: Vec::new(),
     };
     let Some(field) = Field::of_body(body, "messages") else {
         return Err(BadRequest::new(
@@ -44,30 +47,26 @@ pub(super) fn conversation_of(
         reader.read(&message)?;
     }
     reader.refuse_unanswered(&field)?;
-    match reader.messages.first().map(|message| message.role) {
-        Some(Role::User) => Ok(Conversation { system: reader.system, messages: reader.messages }),
-        Some(Role::Assistant) => Err(field.invalid(format_args!(
-            "must start with a `user` message (after `system` and `developer` ones): `{}` cannot speak first.",
-            model.id
-        ))),
-        None => Err(field.invalid("must hold at least one `user` message that is not empty.")),
+    if reader.messages.is_empty() {
+        return Err(field.invalid("must hold at least one `user` message that is not empty."));
     }
+    Ok(Conversation { system: reader.system, messages: reader.messages })
 }
 
 struct Reader<'m> {
     model: &'m Model,
+    media: MediaReader<'m>,
     system: Vec<SystemBlock>,
     messages: Vec<Message>,
     /// Ids of tool calls of the last assistant turn that have no result yet.
     unanswered: Vec<String>,
-    /// Ids that Converse would refuse; each is replaced by one made of its place in this list.
-    foreign_ids: Vec<String>,
 }
 
 /// A piece of content that any side may send.
 enum Part {
     Text(String),
-    Image { format: ImageFormat, bytes: Vec<u8> },
+    Media(Media),
+    CachePoint(CacheTtl),
 }
 
 impl Reader<'_> {
@@ -85,30 +84,41 @@ impl Reader<'_> {
 
     fn read_system(&mut self, message: &Field<'_>) -> Result<(), BadRequest> {
         for part in self.parts(&message.require("content")?)? {
-            match part {
-                Part::Text(text) => self.system.push(SystemBlock::Text(text)),
-                Part::Image { .. } => return Err(message.invalid("may hold text only.")),
-            }
+            self.system.push(match part {
+                Part::Text(text) => SystemBlock::Text(text),
+                Part::CachePoint(ttl) => SystemBlock::CachePoint(ttl),
+                Part::Media(_) => return Err(message.invalid("may hold text only.")),
+            });
         }
+        self.system.extend(cache_ttl(message)?.map(SystemBlock::CachePoint));
         Ok(())
     }
 
     fn read_user(&mut self, message: &Field<'_>) -> Result<(), BadRequest> {
         self.refuse_unanswered(message)?;
         let content = message.require("content")?;
-        let blocks: Vec<_> = self
+        let mut blocks: Vec<_> = self
             .parts(&content)?
             .into_iter()
             .map(|part| match part {
                 Part::Text(text) => ContentBlock::Text(text),
-                Part::Image { format, bytes } => {
-                    ContentBlock::Image { format, source: Source::Bytes(bytes) }
+                Part::CachePoint(ttl) => ContentBlock::CachePoint(ttl),
+                Part::Media(Media::Image { format, source }) => {
+                    ContentBlock::Image { format, source }
                 }
+                Part::Media(Media::Document { format, name, source }) => ContentBlock::Document {
+                    format,
+                    name,
+                    source,
+                    context: None,
+                    has_citations: false,
+                },
             })
             .collect();
         if blocks.is_empty() {
             return Err(content.invalid("is empty: send some text."));
         }
+        blocks.extend(cache_ttl(message)?.map(ContentBlock::CachePoint));
         self.push(Role::User, blocks);
         Ok(())
     }
@@ -118,10 +128,11 @@ impl Reader<'_> {
         let mut blocks = reasoning_of(message)?;
         if let Some(content) = message.get("content") {
             for part in self.parts(&content)? {
-                match part {
-                    Part::Text(text) => blocks.push(ContentBlock::Text(text)),
-                    Part::Image { .. } => return Err(content.invalid("may hold text only.")),
-                }
+                blocks.push(match part {
+                    Part::Text(text) => ContentBlock::Text(text),
+                    Part::CachePoint(ttl) => ContentBlock::CachePoint(ttl),
+                    Part::Media(_) => return Err(content.invalid("may hold text only.")),
+                });
             }
         } else if let Some(refusal) = message.get("refusal") {
             blocks.extend(text_of(&refusal)?.map(ContentBlock::Text));
@@ -135,6 +146,7 @@ impl Reader<'_> {
             }
         }
         if !blocks.is_empty() {
+            blocks.extend(cache_ttl(message)?.map(ContentBlock::CachePoint));
             self.push(Role::Assistant, blocks);
         }
         Ok(())
@@ -156,42 +168,54 @@ impl Reader<'_> {
             );
         }
         let id_field = call.require("id")?;
-        let id = id_field.str()?;
-        if self.unanswered.iter().any(|other| other == id) {
+        let id = id_field.str()?.to_owned();
+        if self.unanswered.contains(&id) {
             return Err(
                 id_field.invalid("occurs twice among the calls of one turn: ids must differ.")
             );
         }
-        self.unanswered.push(id.to_owned());
+        self.unanswered.push(id.clone());
         let function = call.require("function")?;
         let name = checked_name(&function.require("name")?)?.to_owned();
         let input = match function.get("arguments") {
             Some(arguments) => read_arguments(&arguments)?,
             None => Value::Object(Map::new()),
         };
-        Ok(ContentBlock::ToolUse { id: self.provider_id(id), name, input })
+        Ok(ContentBlock::ToolUse { id, name, input })
     }
 
     fn read_tool_result(&mut self, message: &Field<'_>) -> Result<(), BadRequest> {
         let id_field = message.require("tool_call_id")?;
-        let id = id_field.str()?;
-        let Some(place) = self.unanswered.iter().position(|other| other == id) else {
+        let id = id_field.str()?.to_owned();
+        let Some(place) = self.unanswered.iter().position(|other| *other == id) else {
             return Err(id_field.invalid(
                 "answers no open tool call: it must be the id of one of the `tool_calls` of the assistant message before it.",
             ));
         };
         self.unanswered.remove(place);
         let mut content = Vec::new();
+        let mut cache = cache_ttl(message)?;
         if let Some(field) = message.get("content") {
-            content.extend(self.parts(&field)?.into_iter().map(|part| match part {
-                Part::Text(text) => ToolResultContent::Text(text),
-                Part::Image { format, bytes } => {
-                    ToolResultContent::Image { format, source: Source::Bytes(bytes) }
-                }
-            }));
+            for part in self.parts(&field)? {
+                content.push(match part {
+                    Part::Text(text) => ToolResultContent::Text(text),
+                    Part::Media(Media::Image { format, source }) => {
+                        ToolResultContent::Image { format, source }
+                    }
+                    Part::Media(Media::Document { format, name, source }) => {
+                        ToolResultContent::Document { format, name, source }
+                    }
+                    // A result is kept as a whole or not at all.
+                    Part::CachePoint(ttl) => {
+                        cache = Some(ttl);
+                        continue;
+                    }
+                });
+            }
         }
-        let id = self.provider_id(id);
-        self.push(Role::User, vec![ContentBlock::ToolResult { id, content, is_error: false }]);
+        let mut blocks = vec![ContentBlock::ToolResult { id, content, is_error: false }];
+        blocks.extend(cache.map(ContentBlock::CachePoint));
+        self.push(Role::User, blocks);
         Ok(())
     }
 
@@ -216,18 +240,11 @@ impl Reader<'_> {
         for part in content.array()? {
             let kind = part.require("type")?;
             match kind.str()? {
-                "text" => parts.extend(text_of(&part.require("text")?)?.map(Part::Text)),
-                "refusal" => parts.extend(text_of(&part.require("refusal")?)?.map(Part::Text)),
-                "image_url" if self.model.capabilities.images => {
-                    let (format, bytes) = image_of(&part)?;
-                    parts.push(Part::Image { format, bytes });
+                kind @ ("text" | "refusal") => {
+                    parts.extend(text_of(&part.require(kind)?)?.map(Part::Text));
                 }
-                "image_url" => {
-                    return Err(part.unsupported(format_args!(
-                        "is an image, and `{}` reads text only.",
-                        self.model.id
-                    )));
-                }
+                "image_url" => parts.push(Part::Media(self.media.image(&part)?)),
+                "file" => parts.push(Part::Media(self.media.file(&part)?)),
                 other => {
                     let other: String = other.chars().take(64).collect();
                     return Err(kind.unsupported(format_args!(
@@ -236,6 +253,7 @@ impl Reader<'_> {
                     )));
                 }
             }
+            parts.extend(cache_ttl(&part)?.map(Part::CachePoint));
         }
         Ok(parts)
     }
@@ -246,27 +264,12 @@ impl Reader<'_> {
             _ => self.messages.push(Message { role, content: blocks }),
         }
     }
-
-    /// `id` if Converse takes it (1 to 64 of `[a-zA-Z0-9_.:-]`), else a stand-in that is the same for
-    /// a call and its result; ids of other providers can be longer and hold anything.
-    fn provider_id(&mut self, id: &str) -> String {
-        let is_valid = (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte));
-        if is_valid {
-            return id.to_owned();
-        }
-        let place = self.foreign_ids.iter().position(|other| other == id).unwrap_or_else(|| {
-            self.foreign_ids.push(id.to_owned());
-            self.foreign_ids.len() - 1
-        });
-        format!("weir_call_{place}")
-    }
 }
 
-/// A text, unless it is blank.
+/// A text, unless it is empty.
 fn text_of(field: &Field<'_>) -> Result<Option<String>, BadRequest> {
     let text = field.str()?;
-    Ok((!text.trim().is_empty()).then(|| text.to_owned()))
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 fn read_arguments(field: &Field<'_>) -> Result<Value, BadRequest> {
@@ -280,21 +283,23 @@ fn read_arguments(field: &Field<'_>) -> Result<Value, BadRequest> {
     }
 }
 
-/// Signed reasoning of an earlier answer (`thinking_blocks`, as answers of this gateway carry them).
-/// Models insist on getting it back unchanged before their tool calls; unsigned reasoning is left
-/// out, since they refuse it.
+/// Reasoning of an earlier answer: `thinking_blocks`, as answers of this gateway carry them, else the
+/// bare text. Models insist on getting signed blocks back unchanged before their tool calls.
 fn reasoning_of(message: &Field<'_>) -> Result<Vec<ContentBlock>, BadRequest> {
-    let Some(blocks) = message.get("thinking_blocks") else {
-        return Ok(Vec::new());
-    };
     let mut reasoning = Vec::new();
-    for block in blocks.array()? {
-        if let (Some(text), Some(signature)) = (block.get("thinking"), block.get("signature")) {
-            reasoning.push(ContentBlock::Reasoning {
-                text: text.str()?.to_owned(),
-                signature: Some(signature.str()?.to_owned()),
-            });
+    if let Some(blocks) = message.get("thinking_blocks") {
+        for block in blocks.array()? {
+            let Some(read) = thinking_block(block.value()) else {
+                return Err(block.invalid(
+                    "must be a block of an earlier answer: `thinking` with `thinking` and `signature`, or `redacted_thinking` with `data`.",
+                ));
+            };
+            reasoning.push(read);
         }
+    }
+    if reasoning.is_empty() {
+        let text = message.value().as_object().and_then(reasoning_text);
+        reasoning.extend(text.map(|text| ContentBlock::Reasoning { text, signature: None }));
     }
     Ok(reasoning)
 }

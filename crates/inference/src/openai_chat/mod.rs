@@ -14,12 +14,13 @@
 //! Steps 1 to 3 can refuse; take them all before anything is reserved.
 
 mod bound;
+mod cache;
 mod canonical;
 mod codec;
 mod error;
 mod forward;
 mod generate;
-mod image;
+mod media;
 mod messages;
 mod read;
 mod reader;

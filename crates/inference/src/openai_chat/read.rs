@@ -81,7 +81,8 @@ fn reasoning_of(message: &Map<String, Value>) -> Vec<ContentBlock> {
 pub(super) fn thinking_block(block: &Value) -> Option<ContentBlock> {
     let text_at = |key: &str| block.get(key).and_then(Value::as_str).map(str::to_owned);
     if let Some(text) = text_at("thinking") {
-        return Some(ContentBlock::Reasoning { text, signature: text_at("signature") });
+        let signature = text_at("signature").filter(|signature| !signature.is_empty());
+        return Some(ContentBlock::Reasoning { text, signature });
     }
     text_at("data").map(|data| ContentBlock::RedactedReasoning { data })
 }

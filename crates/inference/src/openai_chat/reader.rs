@@ -233,7 +233,7 @@ impl Choice {
                     if !is_known {
                         self.reasoning(writer, text);
                     }
-                    if let Some(signature) = signature.filter(|it| !it.is_empty()) {
+                    if let Some(signature) = signature {
                         let block = self.reasoning_block(writer);
                         writer.events.push(Event::ReasoningSignature { block, signature });
                         self.close(writer.events);

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::BadRequest;
+use super::media::{embed, upload_id};
 use crate::wire::field::Field;
 use crate::wire::json::parse_object;
 use crate::wire::members::Members;
+use crate::{BadRequest, Upload};
 
 /// Fields by which the gateway judges a call. A key that differs from one only by case is refused:
 /// a provider that ignores case would read another value than the one that was checked.
@@ -35,6 +36,7 @@ pub struct ChatRequest {
     includes_usage: bool,
     max_output_tokens: Option<u64>,
     choices: u32,
+    uploads: Vec<(String, Upload)>,
 }
 
 impl ChatRequest {
@@ -67,6 +69,7 @@ impl ChatRequest {
             includes_usage,
             max_output_tokens,
             choices,
+            uploads: Vec::new(),
         })
     }
 
@@ -93,6 +96,47 @@ impl ChatRequest {
     /// How many answers the caller wants (`n`), 1 to 128.
     pub fn choices(&self) -> u32 {
         self.choices
+    }
+
+    /// The uploaded files that it names: `file_id` of `file` parts, and `weir://uploads/<id>` as the URL of
+    /// a picture. Each once, in order.
+    pub fn upload_ids(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        for id in self.parts().filter_map(upload_id) {
+            if !ids.iter().any(|known| known == id) {
+                ids.push(id.to_owned());
+            }
+        }
+        ids
+    }
+
+    /// The request with the files that it names, by their ids.
+    #[must_use]
+    pub fn with_uploads(self, uploads: Vec<(String, Upload)>) -> Self {
+        Self { uploads, ..self }
+    }
+
+    /// The files that it names, as far as they were given.
+    pub(super) fn uploads(&self) -> &[(String, Upload)] {
+        &self.uploads
+    }
+
+    /// `messages` with the files themselves in place of their ids; `None` if there are none.
+    pub(super) fn embedded_messages(&self) -> Option<String> {
+        if self.uploads.is_empty() {
+            return None;
+        }
+        let mut messages = self.body.get("messages")?.clone();
+        for message in messages.as_array_mut()? {
+            let parts = message.get_mut("content").and_then(Value::as_array_mut);
+            parts.into_iter().flatten().for_each(|part| embed(part, &self.uploads));
+        }
+        Some(messages.to_string())
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Value> {
+        let messages = self.body.get("messages").and_then(Value::as_array).into_iter().flatten();
+        messages.filter_map(|message| message.get("content")?.as_array()).flatten()
     }
 
     /// The original text.

@@ -1,55 +1,29 @@
 //! Tools, the choice among them, and the schema of the answer.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
-use crate::BadRequest;
+use super::cache::cache_ttl;
 use crate::wire::field::Field;
-use crate::{ContentBlock, Message, Model, OutputSchema, Tool, ToolChoice};
+use crate::{BadRequest, Model, OutputSchema, Tool, ToolChoice};
 
 /// Tools of one request at most, as OpenAI has it.
 const MAX_TOOLS: usize = 128;
 
 /// Tools as the model gets them, and how it must use them.
-///
-/// Converse has no `tool_choice: none` and wants tools whenever the conversation holds tool calls.
-/// So `none` leaves the tools out where it can, else offers them without a choice; and calls of tools
-/// that the request no longer offers get a stand-in, so that an old conversation can go on.
 pub(super) fn tools_of(
     body: &Map<String, Value>,
     model: &Model,
-    messages: &[Message],
 ) -> Result<(Vec<Tool>, Option<ToolChoice>), BadRequest> {
     let mut tools = Vec::new();
     if let Some(field) = Field::of_body(body, "tools") {
         tools = offered_tools(&field, model)?;
     }
     let choice = match Field::of_body(body, "tool_choice") {
-        Some(field) => read_choice(&field, model, &tools)?,
-        None => Choice::Unset,
+        Some(field) => read_choice(&field, model, &mut tools)?,
+        None => None,
     };
-    let used = used_tools(messages);
-    if matches!(choice, Choice::None) && used.is_empty() {
-        return Ok((Vec::new(), None));
-    }
-    for name in used {
-        if !tools.iter().any(|tool| tool.name == name) {
-            tools.push(stand_in(name));
-        }
-    }
-    let choice = match choice {
-        Choice::Unset | Choice::None => None,
-        Choice::Given(_) if tools.is_empty() => None,
-        Choice::Given(choice) => Some(choice),
-    };
-    Ok((tools, choice))
-}
-
-enum Choice {
-    Unset,
-    None,
-    Given(ToolChoice),
+    // Some SDKs always send a choice.
+    Ok(if tools.is_empty() { (tools, None) } else { (tools, choice) })
 }
 
 fn offered_tools(field: &Field<'_>, model: &Model) -> Result<Vec<Tool>, BadRequest> {
@@ -107,7 +81,7 @@ fn read_tool(field: &Field<'_>, model: &Model) -> Result<Tool, BadRequest> {
         input_schema,
         // Some SDKs always send `strict`; a model without it still follows the schema as well as it can.
         strict: strict.filter(|_| model.capabilities.structured_output),
-        cache: None,
+        cache: cache_ttl(field)?.or(cache_ttl(&function)?),
     })
 }
 
@@ -134,32 +108,41 @@ pub(super) fn checked_name<'a>(field: &Field<'a>) -> Result<&'a str, BadRequest>
     }
 }
 
-fn read_choice(field: &Field<'_>, model: &Model, tools: &[Tool]) -> Result<Choice, BadRequest> {
+/// The choice; `tools` keeps only those that `allowed_tools` names.
+fn read_choice(
+    field: &Field<'_>,
+    model: &Model,
+    tools: &mut Vec<Tool>,
+) -> Result<Option<ToolChoice>, BadRequest> {
     let choice = match field.value() {
-        Value::String(text) => match text.as_str() {
-            "none" => return Ok(Choice::None),
-            "auto" => return Ok(Choice::Given(ToolChoice::Auto)),
-            "required" => ToolChoice::Any,
-            _ => {
-                return Err(field.invalid(
-                    "must be `none`, `auto`, `required`, or an object that names a function.",
-                ));
-            }
+        Value::String(_) => match read_mode(field)? {
+            choice @ (ToolChoice::None | ToolChoice::Auto) => return Ok(Some(choice)),
+            choice => choice,
         },
         Value::Object(_) => {
             let kind = field.require("type")?;
-            if kind.str()? != "function" {
-                return Err(
-                    kind.unsupported(format_args!("must be `function` with `{}`.", model.id))
-                );
+            match kind.str()? {
+                "function" => ToolChoice::Tool(chosen_tool(field, tools)?),
+                "allowed_tools" => {
+                    let allowed = field.require("allowed_tools")?;
+                    let names = allowed.require("tools")?;
+                    let mut kept = Vec::new();
+                    for name in names.array()? {
+                        kept.push(chosen_tool(&name, tools)?);
+                    }
+                    tools.retain(|tool| kept.contains(&tool.name));
+                    match read_mode(&allowed.require("mode")?)? {
+                        ToolChoice::Auto => return Ok(Some(ToolChoice::Auto)),
+                        choice => choice,
+                    }
+                }
+                _ => {
+                    return Err(kind.unsupported(format_args!(
+                        "must be `function` or `allowed_tools` with `{}`.",
+                        model.id
+                    )));
+                }
             }
-            let function = field.require("function")?;
-            let name_field = function.require("name")?;
-            let name = name_field.str()?;
-            if !tools.iter().any(|tool| tool.name == name) {
-                return Err(name_field.invalid("is not the name of one of `tools`."));
-            }
-            ToolChoice::Tool(name.to_owned())
         }
         _ => return Err(field.wrong_type("a string or an object")),
     };
@@ -172,30 +155,28 @@ fn read_choice(field: &Field<'_>, model: &Model, tools: &[Tool]) -> Result<Choic
             model.id
         )));
     }
-    Ok(Choice::Given(choice))
+    Ok(Some(choice))
 }
 
-/// Names of the tools that the conversation calls, in order of first use.
-fn used_tools(messages: &[Message]) -> Vec<&str> {
-    let mut seen = BTreeSet::new();
-    let blocks = messages.iter().flat_map(|message| &message.content);
-    blocks
-        .filter_map(|block| match block {
-            ContentBlock::ToolUse { name, .. } => Some(name.as_str()),
-            _ => None,
-        })
-        .filter(|name| seen.insert(*name))
-        .collect()
-}
-
-fn stand_in(name: &str) -> Tool {
-    Tool {
-        name: name.to_owned(),
-        description: Some("Used earlier in this conversation; no longer available.".to_owned()),
-        input_schema: object_schema(Map::new()),
-        strict: None,
-        cache: None,
+fn read_mode(field: &Field<'_>) -> Result<ToolChoice, BadRequest> {
+    match field.str()? {
+        "none" => Ok(ToolChoice::None),
+        "auto" => Ok(ToolChoice::Auto),
+        "required" => Ok(ToolChoice::Any),
+        _ => Err(field
+            .invalid("must be `none`, `auto`, `required`, or an object that names a function.")),
     }
+}
+
+/// The name in `{"type": "function", "function": {"name": ..}}`, which must be that of a tool.
+fn chosen_tool(field: &Field<'_>, tools: &[Tool]) -> Result<String, BadRequest> {
+    let function = field.require("function")?;
+    let name_field = function.require("name")?;
+    let name = name_field.str()?;
+    if !tools.iter().any(|tool| tool.name == name) {
+        return Err(name_field.invalid("is not the name of one of `tools`."));
+    }
+    Ok(name.to_owned())
 }
 
 /// The schema that the answer must match, if one is asked for.

@@ -2,11 +2,19 @@ use serde_json::{Value, json};
 
 use super::{conversation, converse_model, parse, plain_model, request};
 use crate::openai_chat::to_canonical;
-use crate::{ContentBlock, Model, ModelRequest, Role, ToolChoice, ToolResultContent};
+use crate::{
+    CacheTtl, ContentBlock, DocumentFormat, ImageFormat, Model, ModelRequest, Role, Source,
+    SystemBlock, Thinking, ToolChoice, ToolResultContent, Upload,
+};
 
 #[track_caller]
 fn canonical(body: &Value, model: &Model) -> ModelRequest {
     to_canonical(&parse(body).unwrap(), model, 100).unwrap()
+}
+
+#[track_caller]
+fn canonical_of(body: &Value) -> ModelRequest {
+    canonical(body, &converse_model())
 }
 
 #[track_caller]
@@ -49,12 +57,8 @@ fn numbers_out_of_range_are_refused() {
         "temperature",
         "from 0 to 2",
     );
-    refuses(
-        &request(json!({"temperature": 1.5})),
-        "decimal_above_max_value",
-        "temperature",
-        "takes 0 to 1",
-    );
+    let hot = canonical(&request(json!({"temperature": 1.5})), &converse_model());
+    assert_eq!(hot.inference.temperature, Some(1.5), "whether it can be had, the codec says");
     refuses(
         &request(json!({"temperature": "hot"})),
         "invalid_type",
@@ -89,7 +93,7 @@ fn stop_is_a_text_or_up_to_four() {
 }
 
 #[test]
-fn what_converse_cannot_do_is_refused() {
+fn what_the_canonical_form_cannot_hold_is_refused() {
     for (name, value) in [
         ("n", json!(2)),
         ("logprobs", json!(true)),
@@ -118,7 +122,7 @@ fn what_converse_cannot_do_is_refused() {
 fn harmless_values_hints_and_unknown_fields_are_accepted() {
     let fields = json!({
         "n": 1, "logprobs": false, "top_logprobs": 0, "logit_bias": {}, "presence_penalty": 0.0, "frequency_penalty": 0,
-        "modalities": ["text"], "audio": null, "functions": [], "parallel_tool_calls": true, "seed": 7, "user": "u",
+        "modalities": ["text"], "audio": null, "functions": [], "seed": 7, "user": "u",
         "metadata": {"a": "b"}, "store": false, "verbosity": "low", "some_new_field": [1],
     });
     let plain = canonical(&request(json!({})), &converse_model());
@@ -126,18 +130,16 @@ fn harmless_values_hints_and_unknown_fields_are_accepted() {
 }
 
 #[test]
-fn parallel_tool_calls_can_be_off_only_where_one_tool_is_forced() {
-    let off = json!({"parallel_tool_calls": false, "tools": [tool("f")]});
-    refuses(
-        &request(off.clone()),
-        "unsupported_parameter",
-        "parallel_tool_calls",
-        "cannot be switched off",
-    );
-    let mut forced = request(off);
-    forced["tool_choice"] = json!({"type": "function", "function": {"name": "f"}});
-    canonical(&forced, &converse_model());
-    canonical(&request(json!({"parallel_tool_calls": false})), &converse_model());
+fn parallel_tool_calls_are_for_the_codec_to_judge() {
+    let parallel = |value: Value| {
+        canonical(&request(json!({ "parallel_tool_calls": value })), &converse_model())
+            .parallel_tool_calls
+    };
+    assert_eq!(parallel(json!(false)), Some(false));
+    assert_eq!(parallel(json!(true)), Some(true));
+    assert_eq!(parallel(json!(null)), None);
+    let wrong = request(json!({"parallel_tool_calls": 1}));
+    refuses(&wrong, "invalid_type", "parallel_tool_calls", "a boolean");
 }
 
 #[test]
@@ -195,12 +197,7 @@ fn a_model_gets_only_what_it_can_take() {
 #[test]
 fn images_come_as_data_urls() {
     let url = "messages[0].content[0].image_url.url";
-    refuses(
-        &image("https://example.com/a.png"),
-        "invalid_image_url",
-        url,
-        "data:image/png;base64,",
-    );
+    refuses(&image("ftp://example.com/a.png"), "invalid_image_url", url, "data:image/png;base64,");
     refuses(&image("data:image/png,raw"), "invalid_image_url", url, "data:image/png;base64,");
     refuses(
         &image("data:image/bmp;base64,AAAA"),
@@ -219,7 +216,7 @@ fn images_come_as_data_urls() {
     ] {
         let canonical = canonical(&image(good), &converse_model());
         assert!(
-            matches!(&canonical.messages[0].content[0], ContentBlock::Image { source: crate::Source::Bytes(bytes), .. } if bytes == &[1, 2]),
+            matches!(&canonical.messages[0].content[0], ContentBlock::Image { source: Source::Bytes(bytes), .. } if bytes == &[1, 2]),
             "{good}"
         );
     }
@@ -290,7 +287,24 @@ fn a_tool_choice_must_be_one_that_can_be_kept() {
         Some(ToolChoice::Tool("f".to_owned()))
     );
     assert_eq!(chosen(json!(null)), None);
-    assert!(canonical(&choose(json!("none")), &converse_model()).tools.is_empty());
+    assert_eq!(chosen(json!("none")), Some(ToolChoice::None));
+    let allowed = |mode: &str, name: &str| {
+        let tools = json!([{"type": "function", "function": {"name": name}}]);
+        let choice =
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}});
+        request(json!({"tools": [tool("f"), tool("g")], "tool_choice": choice}))
+    };
+    let only = canonical(&allowed("required", "g"), &converse_model());
+    assert_eq!((only.tools.len(), only.tools[0].name.as_str()), (1, "g"));
+    assert_eq!(only.tool_choice, Some(ToolChoice::Any));
+    let auto = canonical(&allowed("auto", "f"), &converse_model());
+    assert_eq!((auto.tools.len(), auto.tool_choice), (1, Some(ToolChoice::Auto)));
+    refuses(
+        &allowed("auto", "h"),
+        "invalid_value",
+        "tool_choice.allowed_tools.tools[0].function.name",
+        "not the name of one of `tools`",
+    );
 
     let unknown = choose(json!({"type": "function", "function": {"name": "g"}}));
     refuses(
@@ -302,7 +316,7 @@ fn a_tool_choice_must_be_one_that_can_be_kept() {
     refuses(&choose(json!("maybe")), "invalid_value", "tool_choice", "`auto`");
     refuses(&choose(json!(1)), "invalid_type", "tool_choice", "a string or an object");
     refuses(
-        &choose(json!({"type": "allowed_tools"})),
+        &choose(json!({"type": "custom"})),
         "unsupported_parameter",
         "tool_choice.type",
         "must be `function`",
@@ -326,22 +340,6 @@ fn a_tool_choice_must_be_one_that_can_be_kept() {
 }
 
 #[test]
-fn a_conversation_with_tool_calls_keeps_its_tools() {
-    let history = json!([
-        {"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call("c")]},
-        {"role": "tool", "tool_call_id": "c", "content": ""},
-    ]);
-    let without = canonical(&conversation(history.clone()), &converse_model());
-    assert_eq!((without.tools.len(), without.tools[0].name.as_str()), (1, "f"));
-    assert!(
-        matches!(&without.messages[2].content[0], ContentBlock::ToolResult { content, .. } if content.is_empty())
-    );
-    let none = request(json!({"messages": history, "tools": [tool("g")], "tool_choice": "none"}));
-    let none = canonical(&none, &converse_model());
-    assert_eq!((none.tools.len(), none.tool_choice), (2, None));
-}
-
-#[test]
 fn results_of_parallel_calls_are_one_turn() {
     let body = conversation(json!([
         {"role": "system", "content": "be brief"},
@@ -355,7 +353,7 @@ fn results_of_parallel_calls_are_one_turn() {
     let roles: Vec<_> =
         canonical.messages.iter().map(|message| (message.role, message.content.len())).collect();
     assert_eq!(roles, [(Role::User, 1), (Role::Assistant, 2), (Role::User, 3)]);
-    assert_eq!(canonical.system, [crate::SystemBlock::Text("be brief".to_owned())]);
+    assert_eq!(canonical.system, [SystemBlock::Text("be brief".to_owned())]);
     let first = ContentBlock::ToolResult {
         is_error: false,
         id: "b".to_owned(),
@@ -428,7 +426,7 @@ fn arguments_are_an_object() {
 }
 
 #[test]
-fn ids_of_other_providers_stay_paired() {
+fn ids_of_other_providers_stay_as_they_are() {
     let id = "call_1__thought__".to_owned() + &"x/=".repeat(100);
     let body = conversation(json!([
         {"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call(&id)]},
@@ -436,19 +434,15 @@ fn ids_of_other_providers_stay_paired() {
     ]));
     let canonical = canonical(&body, &converse_model());
     assert!(
-        matches!(&canonical.messages[1].content[0], ContentBlock::ToolUse { id, .. } if id == "weir_call_0")
+        matches!(&canonical.messages[1].content[0], ContentBlock::ToolUse { id: call, .. } if *call == id)
     );
     assert!(
-        matches!(&canonical.messages[2].content[0], ContentBlock::ToolResult { id, .. } if id == "weir_call_0")
+        matches!(&canonical.messages[2].content[0], ContentBlock::ToolResult { id: call, .. } if *call == id)
     );
 }
 
 #[test]
-fn the_conversation_starts_with_a_user_who_says_something() {
-    let greeting = conversation(
-        json!([{"role": "assistant", "content": "hello"}, {"role": "user", "content": "hi"}]),
-    );
-    refuses(&greeting, "invalid_value", "messages", "must start with a `user` message");
+fn somebody_must_say_something() {
     refuses(
         &conversation(json!([{"role": "system", "content": "x"}])),
         "invalid_value",
@@ -456,7 +450,7 @@ fn the_conversation_starts_with_a_user_who_says_something() {
         "at least one `user`",
     );
     refuses(
-        &conversation(json!([{"role": "user", "content": " \n"}])),
+        &conversation(json!([{"role": "user", "content": ""}])),
         "invalid_value",
         "messages[0].content",
         "is empty",
@@ -476,7 +470,7 @@ fn the_conversation_starts_with_a_user_who_says_something() {
 }
 
 #[test]
-fn blank_texts_are_left_out_and_neighbours_join() {
+fn empty_texts_are_left_out_and_neighbours_join() {
     let body = conversation(json!([
         {"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "a"}]},
         {"role": "assistant", "content": ""},
@@ -493,7 +487,7 @@ fn signed_reasoning_goes_back_before_the_calls_it_led_to() {
     let body = conversation(json!([
         {"role": "user", "content": "q"},
         {"role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": [call("a")],
-         "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "sig"}, {"type": "redacted_thinking"}]},
+         "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "sig"}, {"type": "redacted_thinking", "data": "d"}]},
         {"role": "tool", "tool_call_id": "a", "content": "A"},
     ]));
     let content = &canonical(&body, &converse_model()).messages[1].content;
@@ -501,8 +495,24 @@ fn signed_reasoning_goes_back_before_the_calls_it_led_to() {
         content[0],
         ContentBlock::Reasoning { text: "hm".to_owned(), signature: Some("sig".to_owned()) }
     );
-    assert!(matches!(content[1], ContentBlock::ToolUse { .. }));
-    assert_eq!(content.len(), 2);
+    assert_eq!(content[1], ContentBlock::RedactedReasoning { data: "d".to_owned() });
+    assert!(matches!(content[2], ContentBlock::ToolUse { .. }));
+    assert_eq!(content.len(), 3);
+
+    let bare = json!({"role": "assistant", "content": "a", "reasoning_content": "hm"});
+    let bare = conversation(json!([{"role": "user", "content": "q"}, bare]));
+    assert_eq!(
+        canonical_of(&bare).messages[1].content[0],
+        ContentBlock::Reasoning { text: "hm".to_owned(), signature: None }
+    );
+    let odd =
+        json!({"role": "assistant", "content": "a", "thinking_blocks": [{"type": "thought"}]});
+    refuses(
+        &conversation(json!([{"role": "user", "content": "q"}, odd])),
+        "invalid_value",
+        "messages[1].thinking_blocks[0]",
+        "a block of an earlier answer",
+    );
 }
 
 #[test]
@@ -544,4 +554,172 @@ fn an_answer_format_is_text_or_a_whole_schema() {
     refuses(&format(bare), "missing_required_parameter", path, "Missing");
     let wrong = json!({"type": "json_schema", "json_schema": {"name": "s", "schema": "object"}});
     refuses(&format(wrong), "invalid_type", path, "must be an object");
+}
+
+#[test]
+fn pictures_elsewhere_are_for_the_provider_to_fetch() {
+    let source =
+        |url: &str, model: &Model| match canonical(&image(url), model).messages[0].content[0] {
+            ContentBlock::Image { ref format, ref source } => (*format, source.clone()),
+            ref other => panic!("{other:?}"),
+        };
+    let url = "HTTPS://example.com/a.webp?size=1";
+    assert_eq!(source(url, &converse_model()), (ImageFormat::Webp, Source::Url(url.to_owned())));
+    let s3 = Source::S3 { uri: "s3://b/a".to_owned(), bucket_owner: None };
+    assert_eq!(source("s3://b/a", &converse_model()), (ImageFormat::Jpeg, s3));
+    let mut model = converse_model();
+    model.capabilities.s3_sources = false;
+    let path = "messages[0].content[0].image_url.url";
+    refuses_for(&model, &image("s3://b/a"), "invalid_image_url", path, "weir://uploads/");
+}
+
+fn file(file: Value) -> Value {
+    let mut part = json!({"type": "file"});
+    part["file"] = file;
+    conversation(json!([{"role": "user", "content": [part]}]))
+}
+
+#[test]
+fn documents_come_as_files() {
+    let document =
+        |file_fields: Value| match &canonical_of(&file(file_fields)).messages[0].content[0] {
+            ContentBlock::Document { format, name, source, .. } => {
+                (*format, name.clone(), source.clone())
+            }
+            other => panic!("{other:?}"),
+        };
+    let bytes = Source::Bytes(vec![1, 2]);
+    let url = "data:application/pdf;base64,AQI=";
+    let named = document(json!({"filename": "report.pdf", "file_data": url}));
+    assert_eq!(named, (DocumentFormat::Pdf, "report.pdf".to_owned(), bytes.clone()));
+    let nameless = document(json!({"file_data": url}));
+    assert_eq!(nameless, (DocumentFormat::Pdf, "document".to_owned(), bytes.clone()));
+    let bare = document(json!({"filename": "a.MD", "file_data": "AQI"}));
+    assert_eq!(bare, (DocumentFormat::Md, "a.MD".to_owned(), bytes.clone()));
+    let by_name =
+        json!({"filename": "a.csv", "file_data": "data:application/octet-stream;base64,AQI="});
+    assert_eq!(document(by_name).0, DocumentFormat::Csv);
+    let picture = canonical_of(&file(json!({"file_data": "data:image/png;base64,AQI="})));
+    assert_eq!(
+        picture.messages[0].content[0],
+        ContentBlock::Image { format: ImageFormat::Png, source: bytes }
+    );
+
+    let data = "messages[0].content[0].file.file_data";
+    let unknown = json!({"filename": "a.exe", "file_data": "AQI="});
+    refuses(&file(unknown), "unsupported_file_media_type", data, "send a PDF");
+    refuses(&file(json!({"file_data": "data:text/csv;base64,?"})), "invalid_base64", data, "valid");
+    refuses(&file(json!({})), "missing_required_parameter", data, "Missing");
+    let plain = plain_model();
+    let words = "reads none";
+    refuses_for(&plain, &file(json!({"file_data": url})), "unsupported_parameter", data, words);
+}
+
+#[test]
+fn uploaded_files_are_found_by_their_ids() {
+    let id = "messages[0].content[0].file.file_id";
+    let by_id = file(json!({"file_id": "file-1"}));
+    refuses(&by_id, "invalid_value", id, "POST /v1/files");
+
+    let upload = |media_type: &str| Upload {
+        media_type: media_type.to_owned(),
+        bytes: vec![1, 2].into(),
+        s3_uri: "s3://b/k".to_owned(),
+    };
+    let mut body = by_id;
+    body["messages"][0]["content"].as_array_mut().unwrap().extend([
+        json!({"type": "image_url", "image_url": {"url": "weir://uploads/file-2"}}),
+        json!({"type": "file", "file": {"file_id": "file-1"}}),
+    ]);
+    let request = parse(&body).unwrap();
+    assert_eq!(request.upload_ids(), ["file-1", "file-2"]);
+    let uploads = [("file-1", "application/pdf"), ("file-2", "image/png")];
+    let request =
+        request.with_uploads(uploads.map(|(id, kind)| (id.to_owned(), upload(kind))).to_vec());
+
+    let sources = |model: &Model| {
+        let canonical = to_canonical(&request, model, 9).unwrap();
+        let blocks = canonical.messages.into_iter().flat_map(|message| message.content);
+        blocks
+            .map(|block| match block {
+                ContentBlock::Document { source, .. } | ContentBlock::Image { source, .. } => {
+                    source
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect::<Vec<_>>()
+    };
+    let s3 = Source::S3 { uri: "s3://b/k".to_owned(), bucket_owner: None };
+    assert_eq!(sources(&converse_model()), [s3.clone(), s3.clone(), s3]);
+    let mut model = converse_model();
+    model.capabilities.s3_sources = false;
+    let bytes = Source::Bytes(vec![1, 2]);
+    assert_eq!(sources(&model), [bytes.clone(), bytes.clone(), bytes]);
+
+    let forwarded = crate::openai_chat::forward_body(&request, &super::native_model(), 9);
+    let forwarded: Value = serde_json::from_slice(&forwarded).unwrap();
+    let pdf = json!({"filename": "document.pdf", "file_data": "data:application/pdf;base64,AQI="});
+    let expected = json!([
+        {"type": "file", "file": pdf},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQI="}},
+        {"type": "file", "file": pdf},
+    ]);
+    assert_eq!(forwarded["messages"][0]["content"], expected);
+}
+
+#[test]
+fn cache_points_stand_where_clients_mark_them() {
+    let mark = json!({"type": "ephemeral"});
+    let long = json!({"type": "ephemeral", "ttl": "1h"});
+    let mut tool = tool("f");
+    tool["cache_control"] = long.clone();
+    let body = request(json!({
+        "tools": [tool],
+        "messages": [
+            {"role": "system", "content": [{"type": "text", "text": "s", "cache_control": long}]},
+            {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": mark}, {"type": "text", "text": "b"}]},
+            {"role": "assistant", "content": null, "tool_calls": [call("c")]},
+            {"role": "tool", "tool_call_id": "c", "content": "r", "cache_control": mark},
+        ],
+    }));
+    let canonical = canonical_of(&body);
+    assert_eq!(canonical.system[1], SystemBlock::CachePoint(CacheTtl::OneHour));
+    let point = ContentBlock::CachePoint(CacheTtl::FiveMinutes);
+    assert_eq!(
+        (&canonical.messages[0].content[1], canonical.messages[0].content.len()),
+        (&point, 3)
+    );
+    assert_eq!(canonical.messages[2].content[1], point);
+    assert_eq!(canonical.tools[0].cache, Some(CacheTtl::OneHour));
+
+    let marked = |mark: Value| {
+        let part = json!({"type": "text", "text": "a", "cache_control": mark});
+        conversation(json!([{"role": "user", "content": [part]}]))
+    };
+    let path = "messages[0].content[0].cache_control";
+    refuses(
+        &marked(json!({"type": "eternal"})),
+        "invalid_value",
+        &format!("{path}.type"),
+        "`ephemeral`",
+    );
+    let odd = marked(json!({"type": "ephemeral", "ttl": "2h"}));
+    refuses(&odd, "invalid_value", &format!("{path}.ttl"), "`1h`");
+}
+
+#[test]
+fn thinking_is_anthropics() {
+    let thinking = |thinking: Value, model| {
+        canonical(&request(json!({ "thinking": thinking })), model).thinking
+    };
+    let enabled = json!({"type": "enabled", "budget_tokens": 2_048});
+    let able = &converse_model();
+    assert_eq!(thinking(enabled.clone(), able), Some(Thinking::Enabled { budget_tokens: 2_048 }));
+    assert_eq!(thinking(json!({"type": "adaptive"}), able), Some(Thinking::Adaptive));
+    assert_eq!(thinking(json!({"type": "disabled"}), able), Some(Thinking::Disabled));
+    assert_eq!(thinking(json!({"type": "disabled"}), &plain_model()), None);
+    let body = request(json!({ "thinking": enabled }));
+    refuses_for(&plain_model(), &body, "unsupported_parameter", "thinking.type", "no thinking");
+    let empty = request(json!({"thinking": {"type": "enabled"}}));
+    refuses(&empty, "missing_required_parameter", "thinking.budget_tokens", "Missing");
 }

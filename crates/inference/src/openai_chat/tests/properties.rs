@@ -18,6 +18,8 @@ fn any_json() -> impl Strategy<Value = Value> {
             "tool",
             "text",
             "image_url",
+            "file",
+            "ephemeral",
             "function",
             "data:image/png;base64,AA"
         ])
@@ -32,6 +34,11 @@ fn any_json() -> impl Strategy<Value = Value> {
                 "text",
                 "image_url",
                 "url",
+                "file",
+                "file_data",
+                "file_id",
+                "cache_control",
+                "thinking_blocks",
                 "tool_calls",
                 "tool_call_id",
                 "id",
@@ -64,6 +71,7 @@ fn any_body() -> impl Strategy<Value = Value> {
             "max_completion_tokens",
             "tools",
             "tool_choice",
+            "thinking",
             "response_format",
             "stop",
             "temperature",
