@@ -1,7 +1,21 @@
 //! Bedrock's Converse API
 //! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>).
 //!
-//! [`ConverseCodec`] asks models by it. What Converse alone insists on is settled here, for clients of
+//! As a dialect of clients: [`ConverseRequest`] keeps its original bytes, and models that speak Converse
+//! get them with next to nothing changed, so whatever is new in the API passes. Any other model gets a
+//! translation, in which
+//!
+//! - unknown top-level fields are ignored, and so are `requestMetadata`, `performanceConfig`,
+//!   `additionalModelResponseFieldPaths` (but for `/stop_sequence`) and the beta flags in
+//!   `additionalModelRequestFields`;
+//! - what else has no counterpart is refused: video, sound, content for guardrails, search results,
+//!   citations, system messages in mid-conversation, fields of a model's own, and `guardrailConfig`, for a
+//!   policy must never be skipped.
+//!
+//! Whatever the model, prompts of Bedrock's prompt management are refused, and so is what costs more than
+//! the price book says or sets another maximum than the one that is checked.
+//!
+//! As a protocol of providers: [`ConverseCodec`] asks models by it. What Converse alone insists on is settled here, for clients of
 //! every other dialect:
 //!
 //! - turns alternate and start with the user: messages of one side that follow each other become one;
@@ -13,10 +27,17 @@
 //! Left out in silence on models without the capability, since they are hints: cache points, effort,
 //! sampling parameters (`temperature`, `top_p`, `top_k`), adaptive and disabled thinking, a tool's `strict`.
 
+mod bound;
+mod canonical;
+mod content;
+mod forward;
 mod read;
+mod render;
+mod request;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unary;
 mod write;
 
 use bytes::Bytes;
@@ -26,6 +47,9 @@ use crate::{
     BadRequest, Codec, Model, ModelRequest, ModelResponse, Operation, Protocol, ProviderAnswer,
     ProviderError, ProviderRequest, StreamReader,
 };
+
+pub use request::ConverseRequest;
+pub use unary::{ConverseCountTokensRequest, GuardrailRequest};
 
 /// Asks models by `Converse` and `ConverseStream`. The model's name stands in the URL, and labels for
 /// Bedrock's logs are the adapter's: neither is in the body.

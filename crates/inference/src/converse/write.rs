@@ -324,7 +324,8 @@ impl Writer<'_> {
     fn tool_config(&self, request: &ModelRequest) -> Result<Map<String, Value>, BadRequest> {
         let (able, id) = (&self.model.capabilities, &self.model.id);
         let used = used_tools(&request.messages);
-        if !able.tools && !(request.tools.is_empty() && used.is_empty()) {
+        let wants_tools = !request.tools.is_empty() || !used.is_empty();
+        if wants_tools && !able.tools {
             return Err(unsupported(format!("Tools cannot be used with `{id}`: it has none.")));
         }
         let choice = request.tool_choice.as_ref();

@@ -85,16 +85,15 @@ fn every_reason_to_stop_is_known() {
 }
 
 #[track_caller]
-fn check_usage(usage: Value, cache_write_5m: u64, cache_write_1h: u64) {
-    let mut usage = usage;
+fn check_usage(mut usage: Value, for_minutes: u64, for_hour: u64) {
     usage["inputTokens"] = 10.into();
     usage["outputTokens"] = (-1).into();
     usage["cacheReadInputTokens"] = 7.into();
     let expected = TokenUsage {
         input: 10,
         cache_read: 7,
-        cache_write_5m,
-        cache_write_1h,
+        cache_write_5m: for_minutes,
+        cache_write_1h: for_hour,
         ..TokenUsage::default()
     };
     let body = answer(json!({ "usage": usage }));

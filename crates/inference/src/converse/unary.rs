@@ -1,0 +1,187 @@
+//! Token counts and guardrails, which are answered at once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use metering::TokenUsage;
+use serde_json::{Map, Value, json};
+
+use super::bound::input_of;
+use super::provider_request;
+use super::request::{check_messages, read_object};
+use crate::protocol::unreadable;
+use crate::wire::field::Field;
+use crate::{
+    AnswerHead, BadRequest, Dialect, Model, Operation, Protocol, ProviderAnswer, ProviderError,
+    ProviderErrorKind, ProviderRequest, TokenBound, UnaryRequest,
+};
+
+/// A request to `POST /model/{id}/count-tokens`, with its original bytes.
+///
+/// Models that Bedrock counts for get it as it is. For others the answer is an estimate, and nobody is
+/// asked: about one token for three bytes, which errs to the high side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConverseCountTokensRequest {
+    body: Bytes,
+    model: String,
+    input: Input,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Input {
+    /// A conversation, as `Converse` takes it.
+    Converse(Map<String, Value>),
+    /// A body as `InvokeModel` takes it, decoded.
+    InvokeModel(Vec<u8>),
+}
+
+impl ConverseCountTokensRequest {
+    /// Reads a request from any bytes; never panics. `model` is the id of the URL, decoded.
+    pub fn parse(model: &str, body: &[u8]) -> Result<Self, BadRequest> {
+        let (text, _, object) = read_object(body)?;
+        let field = Field::of_body(&object, "input").ok_or_else(|| {
+            let message = "Missing required field `input`: send `{\"converse\": {..}}` or `{\"invokeModel\": {\"body\": ..}}` in it.";
+            BadRequest::new("missing_required_parameter", "input", message)
+        })?;
+        field.object()?;
+        let input = match (field.get("converse"), field.get("invokeModel")) {
+            (Some(converse), None) => {
+                let conversation = converse.object()?.clone();
+                check_messages(&conversation)?;
+                Input::Converse(conversation)
+            }
+            (None, Some(invoke)) => {
+                let body = invoke.require("body")?;
+                let bytes = STANDARD.decode(body.str()?);
+                Input::InvokeModel(bytes.map_err(|_| body.invalid("must be base64."))?)
+            }
+            _ => return Err(field.invalid("must hold either `converse` or `invokeModel`.")),
+        };
+        Ok(Self { body: text.into(), model: model.to_owned(), input })
+    }
+
+    fn is_counted_by(&self, model: &Model) -> bool {
+        let protocol = match self.input {
+            Input::Converse(_) => Protocol::Converse,
+            Input::InvokeModel(_) => Protocol::InvokeModel,
+        };
+        model.capabilities.count_tokens && model.speaks(protocol)
+    }
+}
+
+impl UnaryRequest for ConverseCountTokensRequest {
+    fn dialect(&self) -> Dialect {
+        Dialect::BedrockCountTokens
+    }
+
+    fn model(&self) -> Option<&str> {
+        Some(&self.model)
+    }
+
+    /// Counting is free.
+    fn calls(&self, model: &Model) -> Result<Vec<(ProviderRequest, TokenBound)>, BadRequest> {
+        if !self.is_counted_by(model) {
+            return Ok(Vec::new());
+        }
+        let request = provider_request(Operation::CountTokens, false, self.body.clone());
+        Ok(vec![(request, TokenBound::default())])
+    }
+
+    fn usage(&self, _: &Model, _: &ProviderAnswer) -> Option<TokenUsage> {
+        Some(TokenUsage::default())
+    }
+
+    fn render(
+        &self,
+        model: &Model,
+        _: &AnswerHead,
+        answers: &[ProviderAnswer],
+    ) -> Result<Bytes, ProviderError> {
+        if let Some(answer) = answers.first() {
+            return Ok(answer.body.clone());
+        }
+        let tokens = match &self.input {
+            Input::Converse(conversation) => input_of(conversation, model).1,
+            Input::InvokeModel(body) => {
+                crate::estimated_tokens(u64::try_from(body.len()).unwrap_or(u64::MAX))
+            }
+        };
+        Ok(json!({ "inputTokens": tokens }).to_string().into())
+    }
+}
+
+/// A request to `POST /guardrail/{id}/version/{version}/apply`, with its original bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardrailRequest {
+    body: Bytes,
+    id: String,
+    version: String,
+}
+
+impl GuardrailRequest {
+    /// Reads a request from any bytes; never panics. `id` (or an ARN) and `version` are those of the
+    /// URL, decoded.
+    pub fn parse(id: &str, version: &str, body: &[u8]) -> Result<Self, BadRequest> {
+        let is_id = id.starts_with("arn:aws")
+            || (!id.is_empty()
+                && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+        if !is_id || id.len() > 2_048 {
+            let message = "The path must name a guardrail by its id or ARN.";
+            return Err(BadRequest::value("guardrailIdentifier", message));
+        }
+        let is_number = (1..=8).contains(&version.len())
+            && version.bytes().all(|byte| byte.is_ascii_digit())
+            && !version.starts_with('0');
+        if version != "DRAFT" && !is_number {
+            let message = "The path must name a version of the guardrail: a number, or `DRAFT`.";
+            return Err(BadRequest::value("guardrailVersion", message));
+        }
+        let (text, _, object) = read_object(body)?;
+        let required = |name: &'static str| {
+            Field::of_body(&object, name).ok_or_else(|| {
+                let message = format!("Missing required field `{name}`.");
+                BadRequest::new("missing_required_parameter", name, message)
+            })
+        };
+        let source = required("source")?;
+        if !matches!(source.str()?, "INPUT" | "OUTPUT") {
+            return Err(source.invalid("must be `INPUT` or `OUTPUT`."));
+        }
+        for block in required("content")?.array()? {
+            block.object()?;
+        }
+        Ok(Self { body: text.into(), id: id.to_owned(), version: version.to_owned() })
+    }
+}
+
+impl UnaryRequest for GuardrailRequest {
+    fn dialect(&self) -> Dialect {
+        Dialect::BedrockGuardrail
+    }
+
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    fn calls(&self, _: &Model) -> Result<Vec<(ProviderRequest, TokenBound)>, BadRequest> {
+        let operation =
+            Operation::ApplyGuardrail { id: self.id.clone(), version: self.version.clone() };
+        let request = provider_request(operation, false, self.body.clone());
+        Ok(vec![(request, TokenBound::default())])
+    }
+
+    /// Guardrails are billed by text units, not by tokens.
+    fn usage(&self, _: &Model, _: &ProviderAnswer) -> Option<TokenUsage> {
+        Some(TokenUsage::default())
+    }
+
+    fn render(
+        &self,
+        _: &Model,
+        _: &AnswerHead,
+        answers: &[ProviderAnswer],
+    ) -> Result<Bytes, ProviderError> {
+        let answer = answers.first().map(|answer| answer.body.clone());
+        answer.ok_or_else(|| unreadable(ProviderErrorKind::Internal, "the guardrail was not asked"))
+    }
+}
