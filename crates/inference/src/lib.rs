@@ -2,6 +2,7 @@
 //! model can do.
 
 mod alias;
+pub mod anthropic_messages;
 mod canonical;
 mod catalog;
 pub mod converse;
