@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::anthropic_messages::MessagesCodec;
 use crate::converse::ConverseCodec;
 use crate::openai_chat::ChatCodec;
 use crate::{
@@ -55,8 +56,8 @@ impl Protocol {
         match self {
             Self::Converse => Some(&ConverseCodec),
             Self::OpenaiChat => Some(&ChatCodec),
+            Self::AnthropicMessages => Some(&MessagesCodec),
             Self::OpenaiResponses
-            | Self::AnthropicMessages
             | Self::InvokeModel
             | Self::JsonTemplate
             | Self::OpenaiEmbeddings

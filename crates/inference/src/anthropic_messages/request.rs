@@ -1,11 +1,10 @@
 //! Parsing: what the gateway itself relies on, whatever the model.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use serde_json::{Map, Value};
 
 use super::render::{Framing, Renderer};
 use super::{bound, canonical, forward};
+use crate::wire::affinity::PromptStart;
 use crate::wire::field::Field;
 use crate::wire::json::parse_object;
 use crate::wire::members::Members;
@@ -182,12 +181,12 @@ impl GenerateRequest for MessagesRequest {
         if let Some(session) = user.and_then(Value::as_str).and_then(session_of) {
             return Some(session);
         }
-        let mut hasher = DefaultHasher::new();
+        let mut start = PromptStart::default();
         let first = self.body.get("messages").and_then(|messages| messages.get(0));
         for part in [self.body.get("system"), first.and_then(|message| message.get("content"))] {
-            hash_texts(part, &mut hasher);
+            add_texts(part, &mut start);
         }
-        Some(format!("prompt-{:016x}", hasher.finish()))
+        Some(start.key())
     }
 
     fn renderer(&self, head: AnswerHead) -> Box<dyn AnswerRenderer> {
@@ -207,15 +206,15 @@ fn session_of(user_id: &str) -> Option<String> {
 }
 
 /// Texts only: cache marks wander through the blocks from turn to turn.
-fn hash_texts(content: Option<&Value>, hasher: &mut DefaultHasher) {
+fn add_texts(content: Option<&Value>, start: &mut PromptStart) {
     match content {
-        Some(Value::String(text)) => text.hash(hasher),
         Some(Value::Array(blocks)) => {
-            for block in blocks {
-                block.get("text").and_then(Value::as_str).hash(hasher);
+            for text in blocks.iter().filter_map(|block| block.get("text")) {
+                start.add(text);
             }
         }
-        _ => {}
+        Some(text) => start.add(text),
+        None => {}
     }
 }
 
