@@ -124,15 +124,19 @@ fn embeddings(body: &Value, quirks: Quirks) -> Result<Read, Fault> {
 fn inputs(input: &Value) -> Option<Vec<String>> {
     match input {
         Value::String(input) => Some(vec![input.clone()]),
-        Value::Array(tokens) if tokens.iter().all(Value::is_u64) => Some(vec![input.to_string()]),
+        Value::Array(tokens) if is_tokens(tokens) => Some(vec![input.to_string()]),
         Value::Array(inputs) => inputs
             .iter()
             .map(|input| match input {
                 Value::String(input) => Some(input.clone()),
-                Value::Array(tokens) if tokens.iter().all(Value::is_u64) => Some(input.to_string()),
+                Value::Array(tokens) if is_tokens(tokens) => Some(input.to_string()),
                 _ => None,
             })
             .collect(),
         _ => None,
     }
+}
+
+fn is_tokens(input: &[Value]) -> bool {
+    !input.is_empty() && input.iter().all(Value::is_u64)
 }

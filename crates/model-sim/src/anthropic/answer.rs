@@ -13,6 +13,8 @@ use crate::seal::{seal, sign};
 pub(crate) struct Messages {
     /// As the caller named it.
     pub(crate) model: String,
+    /// Whether thinking is signed but not shown (`"display": "omitted"`).
+    pub(crate) omits_thinking: bool,
 }
 
 impl Dialect for Messages {
@@ -24,7 +26,7 @@ impl Dialect for Messages {
         set(&mut message, "stop_reason", Value::Null);
         mark(&mut events, "message_start", json!({"message": message}));
         for (index, block) in plan.blocks.iter().enumerate() {
-            push_block(&mut events, index, block);
+            self.push_block(&mut events, index, block);
             if index == 0 {
                 mark(&mut events, "ping", json!({}));
             }
@@ -36,7 +38,7 @@ impl Dialect for Messages {
     }
 
     fn whole(&self, plan: &Plan, call: &CallGuard) -> Value {
-        let content: Vec<_> = plan.blocks.iter().map(content).collect();
+        let content: Vec<_> = plan.blocks.iter().map(|block| self.content(block)).collect();
         let mut message = self.message(call, &content.into(), &usage(plan));
         set(&mut message, "stop_reason", stop_reason(plan));
         set(&mut message, "stop_sequence", plan.stop_sequence.clone());
@@ -46,6 +48,76 @@ impl Dialect for Messages {
 }
 
 impl Messages {
+    /// What a client sees of a block.
+    fn shown(&self, block: &Block) -> String {
+        if self.omits_thinking && block.kind == BlockKind::Reasoning {
+            return String::new();
+        }
+        block.whole()
+    }
+
+    fn push_block(&self, events: &mut Vec<Event>, index: usize, block: &Block) {
+        let empty = match &block.kind {
+            BlockKind::Reasoning => json!({"type": "thinking", "thinking": "", "signature": ""}),
+            BlockKind::Text => json!({"type": "text", "text": ""}),
+            BlockKind::ToolUse { id, name } => {
+                json!({"type": "tool_use", "id": tool_use_id(id), "name": name, "input": {}})
+            }
+            // Comes whole, with its start.
+            BlockKind::Redacted => {
+                let start = json!({"index": index, "content_block": self.content(block)});
+                events.push(Event::chunk(
+                    "content_block_start",
+                    &typed("content_block_start", start),
+                ));
+                mark(events, "content_block_stop", json!({"index": index}));
+                return;
+            }
+        };
+        mark(events, "content_block_start", json!({"index": index, "content_block": empty}));
+        let delta =
+            |delta: Value| typed("content_block_delta", json!({"index": index, "delta": delta}));
+        if matches!(block.kind, BlockKind::ToolUse { .. }) {
+            let nothing = delta(json!({"type": "input_json_delta", "partial_json": ""}));
+            events.push(Event::mark("content_block_delta", &nothing));
+        }
+        let is_hidden = self.omits_thinking && block.kind == BlockKind::Reasoning;
+        for chunk in block.chunks.iter().filter(|_| !is_hidden) {
+            let worded = delta(match block.kind {
+                BlockKind::Reasoning => json!({"type": "thinking_delta", "thinking": chunk}),
+                BlockKind::ToolUse { .. } => {
+                    json!({"type": "input_json_delta", "partial_json": chunk})
+                }
+                BlockKind::Text | BlockKind::Redacted => {
+                    json!({"type": "text_delta", "text": chunk})
+                }
+            });
+            events.push(Event::chunk("content_block_delta", &worded));
+        }
+        if block.kind == BlockKind::Reasoning {
+            let signature =
+                delta(json!({"type": "signature_delta", "signature": sign(&self.shown(block))}));
+            events.push(Event::mark("content_block_delta", &signature));
+        }
+        mark(events, "content_block_stop", json!({"index": index}));
+    }
+
+    fn content(&self, block: &Block) -> Value {
+        let whole = self.shown(block);
+        match &block.kind {
+            BlockKind::Reasoning => {
+                json!({"type": "thinking", "thinking": whole, "signature": sign(&whole)})
+            }
+            BlockKind::Redacted => json!({"type": "redacted_thinking", "data": seal(&whole)}),
+            BlockKind::Text => json!({"type": "text", "text": whole}),
+            BlockKind::ToolUse { id, name } => {
+                // Arguments that `max_tokens` cut short are no JSON any more.
+                let input = serde_json::from_str::<Map<String, Value>>(&whole).unwrap_or_default();
+                json!({"type": "tool_use", "id": tool_use_id(id), "name": name, "input": input})
+            }
+        }
+    }
+
     fn message(&self, call: &CallGuard, content: &Value, usage: &Value) -> Value {
         json!({
             "id": format!("msg_sim_{}", call.seq()),
@@ -72,60 +144,6 @@ fn typed(kind: &str, fields: Value) -> Value {
 
 fn mark(events: &mut Vec<Event>, kind: &'static str, fields: Value) {
     events.push(Event::mark(kind, &typed(kind, fields)));
-}
-
-fn push_block(events: &mut Vec<Event>, index: usize, block: &Block) {
-    let empty = match &block.kind {
-        BlockKind::Reasoning => json!({"type": "thinking", "thinking": "", "signature": ""}),
-        BlockKind::Text => json!({"type": "text", "text": ""}),
-        BlockKind::ToolUse { id, name } => {
-            json!({"type": "tool_use", "id": tool_use_id(id), "name": name, "input": {}})
-        }
-        // Comes whole, with its start.
-        BlockKind::Redacted => {
-            let start = json!({"index": index, "content_block": content(block)});
-            events.push(Event::chunk("content_block_start", &typed("content_block_start", start)));
-            mark(events, "content_block_stop", json!({"index": index}));
-            return;
-        }
-    };
-    mark(events, "content_block_start", json!({"index": index, "content_block": empty}));
-    let delta =
-        |delta: Value| typed("content_block_delta", json!({"index": index, "delta": delta}));
-    if matches!(block.kind, BlockKind::ToolUse { .. }) {
-        let nothing = delta(json!({"type": "input_json_delta", "partial_json": ""}));
-        events.push(Event::mark("content_block_delta", &nothing));
-    }
-    for chunk in &block.chunks {
-        let worded = delta(match block.kind {
-            BlockKind::Reasoning => json!({"type": "thinking_delta", "thinking": chunk}),
-            BlockKind::ToolUse { .. } => json!({"type": "input_json_delta", "partial_json": chunk}),
-            BlockKind::Text | BlockKind::Redacted => json!({"type": "text_delta", "text": chunk}),
-        });
-        events.push(Event::chunk("content_block_delta", &worded));
-    }
-    if block.kind == BlockKind::Reasoning {
-        let signature =
-            delta(json!({"type": "signature_delta", "signature": sign(&block.whole())}));
-        events.push(Event::mark("content_block_delta", &signature));
-    }
-    mark(events, "content_block_stop", json!({"index": index}));
-}
-
-fn content(block: &Block) -> Value {
-    let whole = block.whole();
-    match &block.kind {
-        BlockKind::Reasoning => {
-            json!({"type": "thinking", "thinking": whole, "signature": sign(&whole)})
-        }
-        BlockKind::Redacted => json!({"type": "redacted_thinking", "data": seal(&whole)}),
-        BlockKind::Text => json!({"type": "text", "text": whole}),
-        BlockKind::ToolUse { id, name } => {
-            // Arguments that `max_tokens` cut short are no JSON any more.
-            let input = serde_json::from_str::<Map<String, Value>>(&whole).unwrap_or_default();
-            json!({"type": "tool_use", "id": tool_use_id(id), "name": name, "input": input})
-        }
-    }
 }
 
 fn tool_use_id(id: &str) -> String {

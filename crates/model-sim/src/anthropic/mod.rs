@@ -72,7 +72,9 @@ pub(crate) async fn count_tokens(State(sim): State<Arc<Sim>>, arrival: Arrival) 
 /// What Anthropic or Bedrock refuses as well.
 pub(crate) fn read(model: &str, form: Form, json: &Value) -> Result<Read, Fault> {
     let prompt = request::parse(form, json)?;
-    Ok((prompt, Box::new(answer::Messages { model: model.to_owned() })))
+    let display = json.pointer("/thinking/display").and_then(Value::as_str);
+    let omits_thinking = display == Some("omitted");
+    Ok((prompt, Box::new(answer::Messages { model: model.to_owned(), omits_thinking })))
 }
 
 /// What the body of an `InvokeModel` request weighs.
@@ -85,7 +87,7 @@ pub(crate) fn tally(json: &Value) -> Result<Tally, Fault> {
 
 fn versioned(arrival: &Arrival) -> Result<(), Fault> {
     match arrival.header("anthropic-version") {
-        Some("2023-06-01") => {}
+        Some("2023-06-01" | "2026-10-21") => {}
         Some(other) => {
             return Err(Fault::validation(format!(
                 "anthropic-version: \"{other}\" is not a valid version"

@@ -36,7 +36,7 @@ pub(super) fn parse(form: Form, body: &Value) -> Result<Prompt, Fault> {
 /// Whether reasoning was asked for.
 pub(super) fn thinks(body: &Value) -> bool {
     let kind = body.pointer("/thinking/type").and_then(Value::as_str);
-    matches!(kind, Some("enabled" | "adaptive"))
+    matches!(kind, Some("enabled" | "adaptive" | "between_tools"))
 }
 
 /// The blocks of `content`, which may be a string instead.
@@ -107,6 +107,11 @@ fn weigh_all(body: &Value) -> (Tally, Prefixes) {
         for block in blocks(Some(content)) {
             step(block, weigh);
         }
+    }
+    if let Some(control) = body.get("cache_control").filter(|control| !control.is_null())
+        && let Some(ttl) = Ttl::named(text(control, "ttl"))
+    {
+        prefixes.mark(ttl);
     }
     (tally, prefixes)
 }

@@ -28,8 +28,9 @@ const FIELDS: [&str; 16] = [
     "speed",
 ];
 /// Betas that Bedrock knows.
-const BETAS: [&str; 14] = [
+const BETAS: [&str; 18] = [
     "claude-code-20250219",
+    "compact-2026-01-12",
     "computer-use-2024-10-22",
     "computer-use-2025-01-24",
     "computer-use-2025-11-24",
@@ -37,9 +38,12 @@ const BETAS: [&str; 14] = [
     "context-management-2025-06-27",
     "dev-full-thinking-2025-05-14",
     "effort-2025-11-24",
+    "extended-cache-ttl-2025-04-11",
     "fine-grained-tool-streaming-2025-05-14",
     "interleaved-thinking-2025-05-14",
     "output-128k-2025-02-19",
+    "prompt-caching-2024-07-31",
+    "structured-outputs-2025-11-13",
     "token-efficient-tools-2025-02-19",
     "tool-examples-2025-10-29",
     "tool-search-tool-2025-10-19",
@@ -125,10 +129,10 @@ fn thinking(body: &Value, max_tokens: Option<u64>) -> Result<(), Fault> {
             }
             Some(_) => {}
         },
-        Some("adaptive" | "disabled") => return Ok(()),
+        Some("adaptive" | "between_tools" | "disabled") => return Ok(()),
         _ => {
             return refuse(
-                "thinking: Input tag does not match any of the expected tags: 'adaptive', 'disabled', 'enabled'",
+                "thinking: Input tag does not match any of the expected tags: 'adaptive', 'between_tools', 'disabled', 'enabled'",
             );
         }
     }

@@ -6,7 +6,14 @@
 )]
 
 mod access;
+mod anthropic;
 mod chat_completions;
+mod compatible;
 mod control;
 mod converse;
+mod faults;
+mod invoke;
+mod responses;
+mod sagemaker;
+mod scripts;
 mod support;

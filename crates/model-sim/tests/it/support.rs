@@ -50,6 +50,43 @@ impl Sim {
             .unwrap()
     }
 
+    /// Posts a body as JSON, and whatever headers an API wants.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Response {
+        let request = self.http.post(format!("{}{path}", self.url));
+        request
+            .header("anthropic-version", "2023-06-01")
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// Posts a body and reads the JSON of the answer.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
+        let response = self.post(path, body).await;
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
+    }
+
+    /// Posts a body and reads a named event stream: pairs of a name and its data.
+    pub(crate) async fn events(&self, path: &str, body: &Value) -> Vec<(String, Value)> {
+        let response = self.post(path, body).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let text = String::from_utf8(response.bytes().await.unwrap().into()).unwrap();
+        let split = |event: &str| {
+            let (name, data) =
+                event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+            (name.to_owned(), serde_json::from_str(data).unwrap_or_else(|_| Value::from(data)))
+        };
+        text.trim_end().split("\n\n").map(split).collect()
+    }
+
+    /// Replaces something of the control API.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> u16 {
+        let request = self.http.put(format!("{}{path}", self.url)).body(body.to_string());
+        request.send().await.unwrap().status().as_u16()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let body = self
             .http
