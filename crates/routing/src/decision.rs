@@ -206,7 +206,12 @@ mod tests {
                 failures.push(Failure { target, kind, is_about_length, may_have_run, retry_after });
                 elapsed += Duration::from_millis(took_ms);
                 match next(&policy, is_alias, targets, &failures, elapsed, jitter) {
-                    Decision::Retry { wait } => elapsed += wait,
+                    Decision::Retry { wait } => {
+                        prop_assert!(is_alias || !may_have_run, "twice on nobody's behalf");
+                        prop_assert!(wait >= retry_after.unwrap_or_default(), "sooner than wanted");
+                        prop_assert!(wait <= Duration::from_millis(policy.max_backoff_ms));
+                        elapsed += wait;
+                    }
                     Decision::Next => target += 1,
                     Decision::GiveUp => break,
                 }

@@ -92,11 +92,14 @@ impl Breakers {
         self.lock().remove(target);
     }
 
-    /// Opens the breaker of `target` until `until_ms`, as another instance found.
+    /// Opens the breaker of `target` until `until_ms`, as another instance found. After that one call
+    /// probes it, as if this instance had seen the failures.
     pub fn open(&self, target: &ModelId, until_ms: i64) {
         let mut breakers = self.lock();
         let breaker = breakers.entry(target.clone()).or_default();
-        breaker.open_until_ms = breaker.open_until_ms.max(until_ms);
+        if until_ms > breaker.open_until_ms {
+            *breaker = Breaker { failures: TRIP_AFTER, open_until_ms: until_ms };
+        }
     }
 
     /// Whether the call that asks may go ahead as the probe of a target whose time is over; others are
@@ -160,6 +163,8 @@ pub trait HealthStore: Send + Sync {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn error(kind: ProviderErrorKind, retry_after: Option<u64>) -> ProviderError {
@@ -202,6 +207,20 @@ mod tests {
     }
 
     #[test]
+    fn what_others_found_is_probed_by_one_call_too() {
+        let (breakers, target) = (Breakers::default(), "m".parse().unwrap());
+        breakers.open(&target, 1_000);
+        breakers.open(&target, 500);
+        assert!(breakers.is_open(&target, 999), "an earlier moment changes nothing");
+        let goers = (0..5).filter(|_| breakers.probe(&target, 1_000)).count();
+        assert_eq!(goers, 1);
+        breakers.open(&target, 1_000);
+        assert!(breakers.is_open(&target, 1_000), "what is known already does not end the probe");
+        breakers.succeeded(&target);
+        assert!(breakers.probe(&target, 1_000) && breakers.probe(&target, 1_000));
+    }
+
+    #[test]
     fn who_wants_to_be_left_alone_is_left_alone() {
         let (breakers, target) = (Breakers::default(), "m".parse().unwrap());
         let throttled = error(ProviderErrorKind::Throttled, Some(4));
@@ -218,5 +237,41 @@ mod tests {
             assert_eq!(breakers.failed(&target, &wrong, 0), None);
         }
         assert_eq!(breakers.state(&target, 0), State::Closed);
+    }
+
+    proptest! {
+        /// Whatever happens, every target gets another chance: after its longest wait and a probe's
+        /// time it is asked again, and by one call only if it had been found failing.
+        #[test]
+        fn no_target_is_left_alone_for_good(
+            steps in prop::collection::vec((0..5_u8, 0..20_000_i64, 0..500_u64), 0..60)
+        ) {
+            let (breakers, target, mut now) = (Breakers::default(), "m".parse().unwrap(), 0);
+            let mut in_a_row = 0;
+            for (step, wait, retry_after) in steps {
+                now += wait;
+                match step {
+                    0 => {
+                        breakers.succeeded(&target);
+                        in_a_row = 0;
+                    }
+                    1 => {
+                        let throttled = error(ProviderErrorKind::Throttled, Some(retry_after));
+                        breakers.failed(&target, &throttled, now);
+                        in_a_row += 1;
+                    }
+                    2 => breakers.open(&target, now + wait),
+                    3 => {
+                        breakers.failed(&target, &error(ProviderErrorKind::Internal, None), now);
+                        in_a_row += 1;
+                    }
+                    _ => {
+                        let goers = (0..5).filter(|_| breakers.probe(&target, now)).count();
+                        prop_assert!(in_a_row < TRIP_AFTER || goers <= 1, "{} at once", goers);
+                    }
+                }
+                prop_assert!(!breakers.is_open(&target, now + MAX_OPEN_MS + PROBE_MS));
+            }
+        }
     }
 }

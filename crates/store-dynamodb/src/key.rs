@@ -17,7 +17,11 @@ pub(crate) const METERS_INDEX: &str = "meters";
 pub(crate) const METER_KIND: &str = "meter_kind";
 /// The one value of [`METER_KIND`].
 pub(crate) const METER: &str = "METER";
-/// The partition of models and prices.
+/// The partition of what instances tell each other about targets; nobody's.
+pub(crate) const HEALTH: &str = "HEALTH";
+/// Sort key prefix of targets.
+pub(crate) const TARGET: &str = "TARGET#";
+/// The partition of models, providers, aliases and prices.
 pub(crate) const CATALOG: &str = "CATALOG";
 /// Sort key prefix of models.
 pub(crate) const MODEL: &str = "MODEL#";

@@ -5,5 +5,6 @@
 mod configuration;
 mod content;
 mod directory;
+mod health;
 mod ledger;
 mod support;
