@@ -9,6 +9,7 @@ use crate::access::{Action, Ruling};
 use crate::arrival::Arrival;
 use crate::directive::{self, Directive};
 use crate::error::Fault;
+use crate::key::Key;
 use crate::plan::Plan;
 use crate::playback::{Dialect, Performance, Release};
 use crate::prompt::Prompt;
@@ -36,8 +37,8 @@ pub(crate) struct Asked {
 pub(crate) enum Gate {
     /// A signature by someone who may do all of these, each to a model, endpoint or guardrail.
     Iam(Vec<(Action, String)>),
-    /// The key that the simulator was started with.
-    Key,
+    /// The key of an OpenAI-compatible server.
+    Key(Key),
 }
 
 impl Gate {
@@ -61,7 +62,10 @@ pub(crate) async fn answer(
 ) -> Response {
     let head = CallHead {
         path: arrival.path().to_owned(),
-        headers: arrival.headers_without_secrets(sim.key.header()),
+        headers: arrival.headers_without_secrets(match &asked.gate {
+            Gate::Key(key) => key.header(),
+            Gate::Iam(_) => None,
+        }),
         access_key_id: arrival.signed().access_key_id().map(str::to_owned),
         request_metadata: arrival.metadata(json.as_ref().ok()),
         request_body: arrival.body.clone(),
@@ -87,7 +91,7 @@ pub(crate) async fn answer(
 
 async fn admit(sim: &Sim, arrival: &Arrival, asked: &Asked) -> Ruling {
     let demands = match &asked.gate {
-        Gate::Key => return Ruling { principal_arn: None, verdict: sim.key.check(arrival) },
+        Gate::Key(key) => return Ruling { principal_arn: None, verdict: key.check(arrival) },
         Gate::Iam(demands) => demands,
     };
     let mut ruling = Ruling { principal_arn: None, verdict: Ok(()) };

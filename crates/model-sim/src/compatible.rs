@@ -1,6 +1,6 @@
 //! Servers that say they are compatible with OpenAI: vLLM, Ollama, TGI and their like.
 //!
-//! Under `/v1`, or under `/quirk/<names>/<any path>/v1`, where the names, joined by commas, choose habits.
+//! Under `/v1`, or under `/quirk/<names>/<any path>/v1`, where the names choose habits.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::call::{Asked, Gate, Read, answer};
 use crate::chat::{self, Quirks};
 use crate::error::Fault;
 use crate::fixed::Fixed;
+use crate::key::Key;
 use crate::prompt::{Prompt, set, text};
 use crate::records::Api;
 use crate::rerank;
@@ -34,13 +35,13 @@ pub(crate) async fn serve(
 ) -> Response {
     let path = arrival.uri.path().to_owned();
     let quirks = path.strip_prefix("/quirk/").and_then(|rest| rest.split('/').next());
-    let quirks = match Quirks::named(quirks.unwrap_or_default()) {
-        Ok(quirks) => quirks,
+    let (key, quirks) = match habits(&sim.key, quirks.unwrap_or_default()) {
+        Ok(habits) => habits,
         Err(fault) => return Surface::OpenAi.refusal(&fault, "unknown"),
     };
     let operation = path.rsplit_once("/v1/").map_or("", |(_, operation)| operation);
     if method == Method::GET && operation.split('/').next() == Some("models") {
-        return models(&sim, &arrival, operation);
+        return models(&key, &arrival, operation);
     }
     let json = arrival.json();
     let body = json.as_ref().unwrap_or(&Value::Null);
@@ -54,7 +55,7 @@ pub(crate) async fn serve(
         _ => return unknown(&method, &path),
     };
     let model = text(body, "model").unwrap_or_default().to_owned();
-    let asked = Asked { api, model, surface, gate: Gate::Key, is_streamed };
+    let asked = Asked { api, model, surface, gate: Gate::Key(key), is_streamed };
     let read = |json: &Value| match api {
         Api::ChatCompletions => chat::read(json, quirks, true),
         Api::Responses => responses::read(json, true),
@@ -69,8 +70,21 @@ fn unknown(method: &Method, path: &str) -> Response {
     Surface::OpenAi.refusal(&fault, "unknown")
 }
 
-fn models(sim: &Sim, arrival: &Arrival, operation: &str) -> Response {
-    if let Err(fault) = sim.key.check(arrival) {
+/// What the path chooses, joined by commas: `key=<key>`, `key-header=<name>`, and habits by their name.
+fn habits(key: &Key, names: &str) -> Result<(Key, Quirks), Fault> {
+    let (mut key, mut quirks) = (key.clone(), Quirks::default());
+    for name in names.split(',').filter(|name| !name.is_empty()) {
+        match name.split_once('=') {
+            Some(("key", value)) => key = key.with_key(value),
+            Some(("key-header", name)) => key = key.in_header(name),
+            _ => quirks.add(name)?,
+        }
+    }
+    Ok((key, quirks))
+}
+
+fn models(key: &Key, arrival: &Arrival, operation: &str) -> Response {
+    if let Err(fault) = key.check(arrival) {
         return Surface::OpenAi.refusal(&fault, "models");
     }
     let shown =

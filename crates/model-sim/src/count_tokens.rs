@@ -34,7 +34,7 @@ pub(crate) async fn count_tokens(
 
 fn read(json: &Value) -> Result<Read, Fault> {
     let tally = count(json)?;
-    Ok(Fixed::weighed(Prompt::about(tally), json!({"inputTokens": tally.tokens()})))
+    Ok(Fixed::weighed(Prompt::about_another(), json!({"inputTokens": tally.tokens()})))
 }
 
 fn count(json: &Value) -> Result<Tally, Fault> {

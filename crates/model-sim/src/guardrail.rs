@@ -11,7 +11,7 @@ use crate::arrival::Arrival;
 use crate::call::{Asked, Gate, Read, answer};
 use crate::error::Fault;
 use crate::fixed::Fixed;
-use crate::prompt::{Prompt, Tally, list, text};
+use crate::prompt::{Prompt, list, text};
 use crate::records::Api;
 use crate::server::Sim;
 use crate::surface::Surface;
@@ -60,6 +60,5 @@ fn read(json: &Value) -> Result<Read, Fault> {
             "images": {"guarded": images, "total": images},
         },
     });
-    let tally = Tally { text_bytes: characters, images, ..Tally::default() };
-    Ok(Fixed::weighed(Prompt::about(tally), assessment))
+    Ok(Fixed::weighed(Prompt::about_another(), assessment))
 }

@@ -6,7 +6,7 @@ use crate::arrival::Arrival;
 use crate::error::Fault;
 
 /// Which key is right, and where it stands.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Key {
     key: Option<String>,
     header: Option<String>,
@@ -16,6 +16,16 @@ impl Key {
     /// Wants `key` as a bearer token, or plainly in `header`; no key lets everyone in.
     pub(crate) fn new(key: Option<String>, header: Option<String>) -> Self {
         Self { key, header: header.map(|name| name.to_lowercase()) }
+    }
+
+    /// Another key in the same place.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self.clone() }
+    }
+
+    /// The same key in a header of its own.
+    pub(crate) fn in_header(&self, header: &str) -> Self {
+        Self { header: Some(header.to_lowercase()), ..self.clone() }
     }
 
     /// The header of its own, lower case.

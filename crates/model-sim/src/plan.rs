@@ -326,6 +326,9 @@ fn cap(blocks: &mut Vec<Block>, max: u64) -> bool {
 }
 
 fn usage(prompt: &Prompt, script: &ScriptedUsage, counted: usize) -> Usage {
+    if prompt.is_free {
+        return Usage::default();
+    }
     Usage {
         input: script.input.unwrap_or_else(|| prompt.tally.tokens()),
         output: script.output.unwrap_or_else(|| counted.try_into().unwrap_or(u64::MAX)),

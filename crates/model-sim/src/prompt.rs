@@ -25,6 +25,8 @@ pub(crate) struct Prompt {
     pub(crate) thinks: bool,
     /// Whether the answer has no words: embeddings, ranks, pictures, counts.
     pub(crate) is_wordless: bool,
+    /// Whether nothing is billed: the request is about a prompt, not for an answer to it.
+    pub(crate) is_free: bool,
     /// What is counted as input.
     pub(crate) tally: Tally,
     /// Where the provider's prompt cache may be read and written.
@@ -43,9 +45,9 @@ impl Prompt {
         Self { turns: vec![turn], is_wordless: true, tally, ..Self::default() }
     }
 
-    /// A request about a prompt that is not for it to answer: no directive in there is its own.
-    pub(crate) fn about(tally: Tally) -> Self {
-        Self { is_wordless: true, tally, ..Self::default() }
+    /// A request about a prompt, such as to count it: no directive in there is its own.
+    pub(crate) fn about_another() -> Self {
+        Self { is_wordless: true, is_free: true, ..Self::default() }
     }
 
     /// Text of the last message, when the user spoke last.

@@ -125,7 +125,12 @@ impl Surface {
         let mut response = match self {
             Self::Bedrock | Self::Invoke => {
                 let headers = [("x-amzn-errortype", fault.exception.as_str())];
-                (fault.status, headers, Json(json!({"message": fault.message}))).into_response()
+                let mut body = json!({"message": fault.message});
+                if fault.exception == "ModelErrorException" {
+                    set(&mut body, "originalStatusCode", 500);
+                    set(&mut body, "resourceName", "model-sim");
+                }
+                (fault.status, headers, Json(body)).into_response()
             }
             Self::OpenAi | Self::Responses => {
                 (fault.status, Json(fault.openai_body())).into_response()
@@ -145,26 +150,34 @@ impl Surface {
     /// What every answer carries, and what a whole one carries of its `usage`.
     pub(crate) fn headers(self, request_id: &str, usage: Option<Usage>) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let mut set = |name: &'static str, value: &str| {
+        let mut put = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
         match self {
-            Self::Bedrock | Self::Invoke | Self::SageMaker => set("x-amzn-requestid", request_id),
+            Self::Bedrock | Self::Invoke | Self::SageMaker => put("x-amzn-requestid", request_id),
             Self::OpenAi | Self::Responses => {
-                set("x-amzn-requestid", request_id);
-                set("x-request-id", request_id);
+                put("x-amzn-requestid", request_id);
+                put("x-request-id", request_id);
             }
             Self::Anthropic => {
-                set("x-amzn-requestid", request_id);
-                set("request-id", request_id);
+                put("x-amzn-requestid", request_id);
+                put("request-id", request_id);
             }
         }
+        match self {
+            Self::Invoke => put("x-amzn-bedrock-content-type", JSON),
+            Self::SageMaker => {
+                put("x-amzn-invoked-production-variant", "AllTraffic");
+                put("x-amzn-sagemaker-content-type", "text/event-stream");
+            }
+            _ => {}
+        }
         if let Some(usage) = usage.filter(|_| self == Self::Invoke) {
-            set("x-amzn-bedrock-input-token-count", &usage.input.to_string());
-            set("x-amzn-bedrock-output-token-count", &usage.output.to_string());
-            set("x-amzn-bedrock-invocation-latency", "1");
+            put("x-amzn-bedrock-input-token-count", &usage.input.to_string());
+            put("x-amzn-bedrock-output-token-count", &usage.output.to_string());
+            put("x-amzn-bedrock-invocation-latency", "1");
         }
         headers
     }

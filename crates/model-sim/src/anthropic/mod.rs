@@ -61,7 +61,7 @@ pub(crate) async fn count_tokens(State(sim): State<Arc<Sim>>, arrival: Arrival) 
     let read = |json: &Value| {
         versioned(&arrival)?;
         let tally = request::parse(Form::Count, json)?.tally;
-        Ok(Fixed::weighed(Prompt::about(tally), json!({"input_tokens": tally.tokens()})))
+        Ok(Fixed::weighed(Prompt::about_another(), json!({"input_tokens": tally.tokens()})))
     };
     answer(&sim, &arrival, asked, json, read).await
 }

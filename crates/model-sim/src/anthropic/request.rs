@@ -27,9 +27,9 @@ pub(super) fn parse(form: Form, body: &Value) -> Result<Prompt, Fault> {
             .map(str::to_owned)
             .collect(),
         thinks: thinks(body),
-        is_wordless: false,
         tally,
         prefixes,
+        ..Prompt::default()
     })
 }
 

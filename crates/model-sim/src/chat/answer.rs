@@ -36,29 +36,24 @@ pub(crate) struct Quirks {
 }
 
 impl Quirks {
-    /// Of names joined by commas.
+    /// Takes up a habit.
     ///
     /// # Errors
     /// A name that nobody knows.
-    pub(crate) fn named(names: &str) -> Result<Self, Fault> {
-        let mut quirks = Self::default();
-        for name in names.split(',').filter(|name| !name.is_empty()) {
-            match name {
-                "no-usage" => quirks.no_usage = true,
-                "usage-with-finish" => quirks.usage_with_finish = true,
-                "no-done" => quirks.no_done = true,
-                "plain-reasoning" => quirks.plain_reasoning = true,
-                "whole-tool-calls" => quirks.whole_tool_calls = true,
-                "ollama" => {
-                    quirks.plain_reasoning = true;
-                    quirks.whole_tool_calls = true;
-                }
-                _ => {
-                    return Err(Fault::validation(format!("model-sim knows no quirk `{name}`")));
-                }
+    pub(crate) fn add(&mut self, name: &str) -> Result<(), Fault> {
+        match name {
+            "no-usage" => self.no_usage = true,
+            "usage-with-finish" => self.usage_with_finish = true,
+            "no-done" => self.no_done = true,
+            "plain-reasoning" => self.plain_reasoning = true,
+            "whole-tool-calls" => self.whole_tool_calls = true,
+            "ollama" => {
+                self.plain_reasoning = true;
+                self.whole_tool_calls = true;
             }
+            _ => return Err(Fault::validation(format!("model-sim knows no quirk `{name}`"))),
         }
-        Ok(quirks)
+        Ok(())
     }
 }
 

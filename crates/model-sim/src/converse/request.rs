@@ -33,9 +33,9 @@ pub(super) fn parse(model: &str, body: &Value) -> Result<Prompt, Fault> {
             .map(str::to_owned)
             .collect(),
         thinks: matches!(thinking.and_then(Value::as_str), Some("enabled" | "adaptive")),
-        is_wordless: false,
         tally,
         prefixes,
+        ..Prompt::default()
     })
 }
 

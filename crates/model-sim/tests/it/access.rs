@@ -106,3 +106,55 @@ async fn nobody_is_let_through_when_the_authority_is_silent() {
     let SdkError::ServiceError(error) = error else { panic!("{error:?}") };
     assert!(error.err().is_internal_server_exception());
 }
+
+#[tokio::test]
+async fn every_signed_surface_asks_for_its_own_action() {
+    const ARN: &str = "arn:aws:bedrock:us-west-2::foundation-model/cohere.rerank-v3-5:0";
+    let model = |action: &str| (format!("bedrock:{action}"), "foundation-model/m".to_owned());
+    let named = json!({"model": "m"});
+    let streamed = json!({"model": "m", "stream": true});
+    let rerank = json!({"rerankingConfiguration": {"bedrockRerankingConfiguration": {"modelConfiguration": {"modelArn": ARN}}}});
+    let cases = [
+        ("/model/m/invoke", json!({}), model("InvokeModel")),
+        ("/model/m/invoke-with-response-stream", json!({}), model("InvokeModelWithResponseStream")),
+        ("/model/m/count-tokens", json!({}), model("CountTokens")),
+        ("/openai/v1/responses", named.clone(), model("InvokeModel")),
+        ("/openai/v1/responses", streamed.clone(), model("InvokeModelWithResponseStream")),
+        ("/anthropic/v1/messages", named.clone(), model("InvokeModel")),
+        ("/anthropic/v1/messages", streamed, model("InvokeModelWithResponseStream")),
+        ("/anthropic/v1/messages/count_tokens", named, model("CountTokens")),
+        ("/rerank", rerank, ("bedrock:Rerank".to_owned(), "*".to_owned())),
+        (
+            "/endpoints/e-chat/invocations",
+            json!({}),
+            ("sagemaker:InvokeEndpoint".to_owned(), "endpoint/e-chat".to_owned()),
+        ),
+        (
+            "/endpoints/e-chat/invocations-response-stream",
+            json!({}),
+            ("sagemaker:InvokeEndpointWithResponseStream".to_owned(), "endpoint/e-chat".to_owned()),
+        ),
+    ];
+    let (sim, questions) = guarded().await;
+    for (path, body, (action, resource)) in cases {
+        let signed = "AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=s";
+        let request = sim.http.post(format!("{}{path}", sim.url)).header("authorization", signed);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 403, "{path}");
+        let question = questions.lock().unwrap().pop().unwrap();
+        assert_eq!(question["action"], action, "{path}");
+        assert!(question["resource"].as_str().unwrap().ends_with(&resource), "{path}: {question}");
+    }
+    let calls = sim.get("/_sim/calls").await;
+    let calls = calls["calls"].as_array().unwrap();
+    assert!(
+        calls
+            .iter()
+            .all(|call| call["principal_arn"] == PRINCIPAL && call["access_key_id"] == "AKID")
+    );
+    assert!(
+        calls
+            .iter()
+            .all(|call| !call["headers"]["authorization"].as_str().unwrap().contains("Signature"))
+    );
+}

@@ -53,6 +53,20 @@ async fn a_key_may_stand_in_a_header_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_path_may_want_a_key_of_its_own() {
+    let sim = Sim::start().await;
+    let ask = async |path: &str, header: &str, value: &str| {
+        let request = sim.http.post(format!("{}{path}/v1/chat/completions", sim.url));
+        let request = request.header(header, value).body(chat("hi").to_string());
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask("/v1", "x-none", "").await, 200);
+    assert_eq!(ask("/quirk/key=k1", "authorization", "Bearer k2").await, 401);
+    assert_eq!(ask("/quirk/key=k1", "authorization", "Bearer k1").await, 200);
+    assert_eq!(ask("/quirk/key=k1,key-header=X-Key/openai", "x-key", "k1").await, 200);
+}
+
+#[tokio::test]
 async fn quirks_are_chosen_by_the_path() {
     let sim = Sim::start().await;
     let script = r#"[sim {"reasoning":"so","tools":[{"name":"f","input":{"city":"Berlin"}}]}]"#;
