@@ -10,6 +10,7 @@ mod dialect;
 mod fault;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
+pub mod invoke_model;
 mod meter;
 mod model;
 pub mod openai_chat;

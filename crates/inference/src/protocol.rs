@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anthropic_messages::MessagesCodec;
 use crate::converse::ConverseCodec;
+use crate::invoke_model::InvokeCodec;
 use crate::openai_chat::ChatCodec;
 use crate::{
     BadRequest, Event, Model, ModelRequest, ModelResponse, ProviderError, ProviderErrorKind,
@@ -57,8 +58,8 @@ impl Protocol {
             Self::Converse => Some(&ConverseCodec),
             Self::OpenaiChat => Some(&ChatCodec),
             Self::AnthropicMessages => Some(&MessagesCodec),
+            Self::InvokeModel => Some(&InvokeCodec),
             Self::OpenaiResponses
-            | Self::InvokeModel
             | Self::JsonTemplate
             | Self::OpenaiEmbeddings
             | Self::Rerank

@@ -110,7 +110,7 @@ pub(super) fn usage_json(usage: &TokenUsage) -> Value {
 
 /// What `usage` says, on top of what was said before: counts are cumulative, and those that have not
 /// changed may be left out. `None` if it counts nothing.
-pub(crate) fn usage_of(usage: &Value, before: Option<TokenUsage>) -> Option<TokenUsage> {
+pub(super) fn usage_of(usage: &Value, before: Option<TokenUsage>) -> Option<TokenUsage> {
     let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
     let (input, output) = (count("/input_tokens"), count("/output_tokens"));
     if input.is_none() && output.is_none() {

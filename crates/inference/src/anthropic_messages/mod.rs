@@ -42,7 +42,8 @@ pub use codec::MessagesCodec;
 pub use count::CountTokensRequest;
 pub use request::MessagesRequest;
 
-pub(crate) use answer::{read_message, usage_of};
-pub(crate) use events::EventReader;
+pub(crate) use answer::read_message;
+pub(crate) use events::{EventReader, metrics_of};
 pub(crate) use forward::betas_of;
 pub(crate) use render::{Framing, Renderer};
+pub(crate) use request::utf8;

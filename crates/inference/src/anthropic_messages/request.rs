@@ -139,6 +139,25 @@ impl MessagesRequest {
         let text = text.to_owned();
         Ok(Self { text, members, body, version, betas, model, is_streaming, max_tokens })
     }
+
+    /// The original text, with the uploads that were put in.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The beta flags that the client sent.
+    pub(crate) fn betas(&self) -> &[String] {
+        &self.betas
+    }
+
+    /// Bounds what it can consume on `model`, which gets it as it is if `is_native`.
+    pub(crate) fn bound_on(
+        &self,
+        model: &Model,
+        is_native: bool,
+    ) -> Result<TokenBound, BadRequest> {
+        bound::bound(self, model, is_native)
+    }
 }
 
 impl GenerateRequest for MessagesRequest {
@@ -163,7 +182,7 @@ impl GenerateRequest for MessagesRequest {
         model: &Model,
         _default_max_tokens: Option<u32>,
     ) -> Result<TokenBound, BadRequest> {
-        bound::bound(self, model, model.speaks(self.native_protocol()))
+        self.bound_on(model, model.speaks(self.native_protocol()))
     }
 
     fn to_canonical(&self, model: &Model, max_tokens: u32) -> Result<ModelRequest, BadRequest> {

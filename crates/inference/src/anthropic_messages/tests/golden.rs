@@ -9,7 +9,6 @@ use super::{converse_model, head, native_model};
 use crate::anthropic_messages::{MessagesCodec, MessagesRequest};
 use crate::{
     AnswerRenderer, Codec as _, Event, GenerateRequest as _, ModelResponse, ProviderAnswer,
-    StreamReader,
 };
 
 /// Runs `test` with the name and bytes of every file in a folder of the test data.
