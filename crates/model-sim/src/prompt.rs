@@ -50,30 +50,33 @@ impl Prompt {
         Self { is_wordless: true, is_free: true, ..Self::default() }
     }
 
+    /// The conversation proper: who instructs the model may do so at any time, even last.
+    fn said(&self) -> impl DoubleEndedIterator<Item = &Turn> {
+        self.turns.iter().filter(|turn| turn.role != Role::System)
+    }
+
     /// Text of the last message, when the user spoke last.
     pub(crate) fn last_user_text(&self) -> &str {
-        self.turns
-            .last()
-            .filter(|turn| turn.role == Role::User)
-            .map_or("", |turn| turn.text.as_str())
+        let last = self.said().next_back().filter(|turn| turn.role == Role::User);
+        last.map_or("", |turn| turn.text.as_str())
     }
 
     /// Text of the tool results at the end of the conversation.
     pub(crate) fn tool_result(&self) -> Option<String> {
-        let from =
-            self.turns.iter().rposition(|turn| !turn.has_results()).map_or(0, |index| index + 1);
+        let last: Vec<_> = self.said().rev().take_while(|turn| turn.has_results()).collect();
         let results: Vec<_> =
-            self.turns.iter().skip(from).flat_map(|turn| &turn.results).cloned().collect();
+            last.iter().rev().flat_map(|turn| &turn.results).map(String::as_str).collect();
         (!results.is_empty()).then(|| results.join("\n"))
     }
 
     /// How often tools have answered since the user last said `marker`; `None` when it was never said.
     pub(crate) fn rounds_after(&self, marker: &str) -> Option<usize> {
-        let said = |turn: &Turn| turn.role == Role::User && turn.text.contains(marker);
-        let said_at = self.turns.iter().rposition(said)?;
-        let later = self.turns.iter().skip(said_at + 1);
-        let answered: Vec<_> = later.map(Turn::has_results).collect();
-        Some(answered.chunk_by(|a, b| a == b).filter(|run| run.first() == Some(&true)).count())
+        let says = |turn: &&Turn| turn.role == Role::User && turn.text.contains(marker);
+        let later: Vec<_> = self.said().rev().take_while(|turn| !says(turn)).collect();
+        let is_said = self.said().any(|turn| says(&turn));
+        let is_round = |run: &&[&Turn]| run.first().is_some_and(|turn| turn.has_results());
+        let runs = later.chunk_by(|a, b| a.has_results() == b.has_results());
+        is_said.then(|| runs.filter(is_round).count())
     }
 }
 

@@ -127,6 +127,8 @@ mod tests {
             said(&scripts, &prompt(turns, true)).as_deref(),
             Some("The script `s` has no turn 3.")
         );
+        let instructed = vec![first(), turn(Role::System, "Be brief.", &[])];
+        assert_eq!(said(&scripts, &prompt(instructed, true)).as_deref(), Some("zero"));
         assert_eq!(said(&scripts, &prompt(vec![first()], false)).as_deref(), Some("Simulated."));
         assert_eq!(said(&scripts, &prompt(vec![turn(Role::User, "hi", &[])], true)), None);
         assert_eq!(said(&scripts, &prompt(vec![turn(Role::Assistant, "fix it", &[])], true)), None);

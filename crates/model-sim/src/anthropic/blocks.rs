@@ -44,6 +44,10 @@ pub(super) fn conversation(messages: &[Value], thinks: bool) -> Result<bool, Fau
             Some(Value::Array(_)) => {}
             _ => return refuse(format!("messages.{index}.content: Field required")),
         }
+        // Instructions may stand anywhere between the turns.
+        if role == "system" {
+            continue;
+        }
         answered(index, blocks, &mut open)?;
         for (position, block) in blocks.iter().enumerate() {
             content(&format!("messages.{index}.content.{position}"), role, block)?;

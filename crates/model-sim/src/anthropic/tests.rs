@@ -73,6 +73,13 @@ fn tool_results_follow_their_tool_use() {
 }
 
 #[test]
+fn instructions_stand_anywhere() {
+    let messages =
+        json!([{"role": "user", "content": "hi"}, {"role": "system", "content": "Be brief."}]);
+    assert_eq!(accepted(&json!({"messages": messages})).last_user_text(), "hi");
+}
+
+#[test]
 fn thinking_comes_back_signed() {
     let thought =
         |signature: &str| json!({"type": "thinking", "thinking": "so", "signature": signature});

@@ -8,8 +8,9 @@ use crate::prompt::{
 };
 use crate::seal::is_sealed;
 
-const FIELDS: [&str; 32] = [
+const FIELDS: [&str; 33] = [
     "background",
+    "client_metadata",
     "conversation",
     "include",
     "input",
