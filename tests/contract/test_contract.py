@@ -308,9 +308,20 @@ def test_invoke_cannot_change_tenants_nor_delete_anything() -> None:
         ("dynamodb:Query", "TenancyTable"),
         ("dynamodb:UpdateItem", "LedgerTable"),
         ("dynamodb:PutItem", "LedgerTable"),
+        ("dynamodb:Query", "LedgerTable"),
         ("sts:AssumeRole", "TenantAccessRole"),
         ("sts:TagSession", "TenantAccessRole"),
     }
+
+
+def test_invoke_reads_no_tenants_part_of_the_ledger() -> None:
+    reads = [statement for role, statement in statements() if role == "InvokeRole" and "dynamodb:Query" in as_list(statement["Action"])]
+    keys = [
+        statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        for statement in reads
+        if ["LedgerTable", "Arn"] in attributes(statement)
+    ]
+    assert keys == [["HEALTH"]]
 
 
 def data_access(role: str) -> list[tuple[str, list[str]]]:
