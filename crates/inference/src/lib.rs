@@ -7,15 +7,18 @@ mod canonical;
 mod catalog;
 pub mod converse;
 mod dialect;
+pub mod embeddings;
 mod fault;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod invoke_model;
+pub mod json_template;
 mod meter;
 mod model;
 pub mod openai_chat;
 mod protocol;
 mod provider;
+pub mod rerank;
 mod upload;
 mod validation;
 mod wire;

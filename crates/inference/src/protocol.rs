@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::anthropic_messages::MessagesCodec;
 use crate::converse::ConverseCodec;
 use crate::invoke_model::InvokeCodec;
+use crate::json_template::TemplateCodec;
 use crate::openai_chat::ChatCodec;
 use crate::{
     BadRequest, Event, Model, ModelRequest, ModelResponse, ProviderError, ProviderErrorKind,
@@ -31,7 +32,8 @@ pub enum Protocol {
     OpenaiEmbeddings,
     /// Cohere/Jina-style reranking.
     Rerank,
-    /// Bedrock's `Rerank`.
+    /// Bedrock's `Rerank`. Its body names the model by ARN, which only the adapter knows: the codec writes
+    /// the string `{{model_arn}}` as `modelArn`, and the adapter puts the ARN in its place.
     BedrockRerank,
 }
 
@@ -59,11 +61,10 @@ impl Protocol {
             Self::OpenaiChat => Some(&ChatCodec),
             Self::AnthropicMessages => Some(&MessagesCodec),
             Self::InvokeModel => Some(&InvokeCodec),
-            Self::OpenaiResponses
-            | Self::JsonTemplate
-            | Self::OpenaiEmbeddings
-            | Self::Rerank
-            | Self::BedrockRerank => None,
+            Self::JsonTemplate => Some(&TemplateCodec),
+            Self::OpenaiResponses | Self::OpenaiEmbeddings | Self::Rerank | Self::BedrockRerank => {
+                None
+            }
         }
     }
 }

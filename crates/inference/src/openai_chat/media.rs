@@ -56,29 +56,12 @@ impl MediaReader<'_> {
             let source = Source::Bytes(decode(&url_field, data, "image")?);
             return Ok(Media::Image { format, source });
         }
-        let source = self.elsewhere(&url_field, url)?;
+        let source = elsewhere(&url_field, url)?;
         // Nobody says what it is; providers that fetch it look for themselves.
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
         let format = ImageFormat::of_media_type(&format!("image/{extension}"));
         Ok(Media::Image { format: format.unwrap_or(ImageFormat::Jpeg), source })
-    }
-
-    fn elsewhere(self, field: &Field<'_>, url: &str) -> Result<Source, BadRequest> {
-        let has_scheme = |scheme: &str| {
-            url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        };
-        if has_scheme("https://") || has_scheme("http://") {
-            Ok(Source::Url(url.to_owned()))
-        } else if has_scheme("s3://") && self.model.capabilities.s3_sources {
-            Ok(Source::S3 { uri: url.to_owned(), bucket_owner: None })
-        } else {
-            Err(complaint(
-                field,
-                "invalid_image_url",
-                "must hold the image itself, as `data:image/png;base64,..`, or name one that was uploaded, as `weir://uploads/<id>`.",
-            ))
-        }
     }
 
     /// Reads the document (or picture) of a `file` part.
@@ -149,6 +132,23 @@ impl MediaReader<'_> {
         } else {
             Source::Bytes(upload.bytes.to_vec())
         }
+    }
+}
+
+/// A picture on the web.
+fn elsewhere(field: &Field<'_>, url: &str) -> Result<Source, BadRequest> {
+    let has_scheme = |scheme: &str| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    if has_scheme("https://") || has_scheme("http://") {
+        Ok(Source::Url(url.to_owned()))
+    } else {
+        // Buckets are not the client's to name; what it uploaded it names by its id.
+        Err(complaint(
+            field,
+            "invalid_image_url",
+            "must hold the image itself, as `data:image/png;base64,..`, or name one that was uploaded, as `weir://uploads/<id>`.",
+        ))
     }
 }
 

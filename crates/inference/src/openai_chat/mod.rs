@@ -36,6 +36,7 @@ mod tools;
 pub use bound::bound;
 pub use canonical::to_canonical;
 pub use codec::ChatCodec;
+pub(crate) use codec::decimal;
 pub use error::{ErrorBody, error_event, error_of_provider};
 pub use forward::forward_body;
 pub use renderer::ChatRenderer;

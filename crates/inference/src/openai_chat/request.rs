@@ -3,13 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::media::{embed, upload_id};
+use crate::wire::body::Body;
 use crate::wire::field::Field;
-use crate::wire::json::parse_object;
 use crate::wire::members::Members;
 use crate::{BadRequest, Upload};
 
-/// Fields by which the gateway judges a call. A key that differs from one only by case is refused:
-/// a provider that ignores case would read another value than the one that was checked.
+/// Fields by which the gateway judges a call.
 pub(super) const JUDGED: [&str; 9] = [
     "max_completion_tokens",
     "max_tokens",
@@ -28,9 +27,7 @@ pub(super) const JUDGED: [&str; 9] = [
 /// sense is for the model's own API to say, or for [`to_canonical`](super::to_canonical).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatRequest {
-    text: String,
-    members: Members,
-    body: Map<String, Value>,
+    body: Body,
     model: String,
     is_streaming: bool,
     includes_usage: bool,
@@ -42,28 +39,19 @@ pub struct ChatRequest {
 impl ChatRequest {
     /// Reads a request from any bytes; never panics.
     pub fn parse(body: &[u8]) -> Result<Self, BadRequest> {
-        let text = str::from_utf8(body).map_err(|error| {
-            let place = error.valid_up_to();
-            BadRequest::body("invalid_utf8", format!("The body is not valid UTF-8 (byte {place})."))
-        })?;
-        let object = parse_object(text)?;
-        let members = Members::of(text).map_err(|error| {
-            BadRequest::body("invalid_json", format!("The body is not valid JSON: {error}."))
-        })?;
-        refuse_lookalikes(&object)?;
-        let model = model_of(&object)?;
-        check_messages(&object)?;
-        let is_streaming = match Field::of_body(&object, "stream") {
+        let body = Body::parse(body, &JUDGED)?;
+        let object = &body.object;
+        let model = model_of(object)?;
+        check_messages(object)?;
+        let is_streaming = match Field::of_body(object, "stream") {
             Some(field) => field.bool()?,
             None => false,
         };
-        let includes_usage = includes_usage(&object, is_streaming)?;
-        let max_output_tokens = max_output_tokens(&object)?;
-        let choices = choices(&object)?;
+        let includes_usage = includes_usage(object, is_streaming)?;
+        let max_output_tokens = max_output_tokens(object)?;
+        let choices = choices(object)?;
         Ok(Self {
-            text: text.to_owned(),
-            members,
-            body: object,
+            body,
             model,
             is_streaming,
             includes_usage,
@@ -126,7 +114,7 @@ impl ChatRequest {
         if self.uploads.is_empty() {
             return None;
         }
-        let mut messages = self.body.get("messages")?.clone();
+        let mut messages = self.body.object.get("messages")?.clone();
         for message in messages.as_array_mut()? {
             let parts = message.get_mut("content").and_then(Value::as_array_mut);
             parts.into_iter().flatten().for_each(|part| embed(part, &self.uploads));
@@ -135,34 +123,23 @@ impl ChatRequest {
     }
 
     fn parts(&self) -> impl Iterator<Item = &Value> {
-        let messages = self.body.get("messages").and_then(Value::as_array).into_iter().flatten();
+        let messages =
+            self.body.object.get("messages").and_then(Value::as_array).into_iter().flatten();
         messages.filter_map(|message| message.get("content")?.as_array()).flatten()
     }
 
     /// The original text.
     pub(super) fn text(&self) -> &str {
-        &self.text
+        &self.body.text
     }
 
     pub(super) fn members(&self) -> &Members {
-        &self.members
+        &self.body.members
     }
 
     pub(super) fn body(&self) -> &Map<String, Value> {
-        &self.body
+        &self.body.object
     }
-}
-
-fn refuse_lookalikes(body: &Map<String, Value>) -> Result<(), BadRequest> {
-    for key in body.keys() {
-        if let Some(name) =
-            JUDGED.iter().find(|name| key.eq_ignore_ascii_case(name) && key != *name)
-        {
-            let message = format!("Unknown field `{key}`: write `{name}`.");
-            return Err(BadRequest::new("unknown_parameter", key.as_str(), message));
-        }
-    }
-    Ok(())
 }
 
 fn model_of(body: &Map<String, Value>) -> Result<String, BadRequest> {

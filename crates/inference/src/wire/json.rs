@@ -12,10 +12,7 @@ use crate::BadRequest;
 /// check one and the provider obey the other. `serde_json` stops at 128 levels.
 pub(crate) fn parse_object(text: &str) -> Result<Map<String, Value>, BadRequest> {
     if text.trim_ascii().is_empty() {
-        return Err(BadRequest::body(
-            "invalid_json",
-            "The body is empty: send a JSON object with `model` and `messages`.",
-        ));
+        return Err(BadRequest::body("invalid_json", "The body is empty: send a JSON object."));
     }
     let duplicate = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_str(text);

@@ -2,6 +2,7 @@
 //! text as it is, and the frames of streams.
 
 pub(crate) mod affinity;
+pub(crate) mod body;
 pub(crate) mod eventstream;
 pub(crate) mod field;
 pub(crate) mod json;

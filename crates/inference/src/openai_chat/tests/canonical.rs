@@ -565,12 +565,10 @@ fn pictures_elsewhere_are_for_the_provider_to_fetch() {
         };
     let url = "HTTPS://example.com/a.webp?size=1";
     assert_eq!(source(url, &converse_model()), (ImageFormat::Webp, Source::Url(url.to_owned())));
-    let s3 = Source::S3 { uri: "s3://b/a".to_owned(), bucket_owner: None };
-    assert_eq!(source("s3://b/a", &converse_model()), (ImageFormat::Jpeg, s3));
-    let mut model = converse_model();
-    model.capabilities.s3_sources = false;
+    let url = "https://example.com/a?x=.png";
+    assert_eq!(source(url, &converse_model()), (ImageFormat::Jpeg, Source::Url(url.to_owned())));
     let path = "messages[0].content[0].image_url.url";
-    refuses_for(&model, &image("s3://b/a"), "invalid_image_url", path, "weir://uploads/");
+    refuses(&image("s3://b/a"), "invalid_image_url", path, "weir://uploads/");
 }
 
 fn file(file: Value) -> Value {
