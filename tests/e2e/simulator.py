@@ -31,6 +31,26 @@ class Simulator:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def _set(self, method: str, path: str, body: Any = None) -> None:
+        answer = self.stack.http.request(method, self.stack.model_sim_url + path, json=body)
+        assert answer.status_code == 204, answer.text
+
+    def faults(self, table: dict[str, Any]) -> None:
+        """Directives by model (``*`` for all others), in place of those before; docs/model-sim.md has the form."""
+        self._set("PUT", "/_sim/faults", table)
+
+    def conversation(self, name: str, match: str, turns: list[dict[str, Any]]) -> None:
+        """The answers to every conversation in which the user says ``match``: one per round of tool results."""
+        self._set("PUT", f"/_sim/scripts/{name}", {"match": match, "turns": turns})
+
+    def release(self) -> None:
+        """Ends the waits of all calls under way."""
+        self._set("POST", "/_sim/release")
+
+    def closed_url(self) -> str:
+        """Where connections are refused."""
+        return self._get("/_sim/health")["closed_url"]
+
     def last_seq(self) -> int:
         """The number of the latest call; later ones have higher numbers."""
         return self._get("/_sim/health")["last_seq"]

@@ -2,6 +2,7 @@
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
 
 mod answer;
+mod blocks;
 mod request;
 mod validate;
 

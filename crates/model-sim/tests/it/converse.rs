@@ -276,3 +276,37 @@ async fn tokens_are_counted_and_guardrails_never_intervene() {
     let apis = [&calls["calls"][0]["api"], &calls["calls"][1]["api"]];
     assert_eq!(apis, [&json!("count-tokens"), &json!("apply-guardrail")]);
 }
+
+#[tokio::test]
+async fn reasoning_documents_and_cache_points_go_back_and_forth() {
+    let sim = Sim::start().await;
+    let path = format!("/model/{}/converse", MODEL.replace(':', "%3A"));
+    let script = r#"[sim {"reasoning":"so","redacted":"hidden","text":"a"}]"#;
+    let (_, first) = sim
+        .ask(&path, &json!({"messages": [{"role": "user", "content": [{"text": script}]}]}))
+        .await;
+    let answered = &first["output"]["message"];
+    let document = json!({"document": {"format": "pdf", "name": "Report", "source": {"bytes": "JVBERi0xLjQ="}}});
+    let remote =
+        json!({"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/a.png"}}}});
+    let point = json!({"cachePoint": {"type": "default", "ttl": "1h"}});
+    let request = json!({
+        "messages": [
+            {"role": "user", "content": [{"text": "x".repeat(40)}, document, remote, point]},
+            answered,
+            {"role": "user", "content": [{"text": "y"}]},
+        ],
+        "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": "enabled"},
+    });
+    let (status, second) = sim.ask(&path, &request).await;
+    assert_eq!(status, 200, "{second}");
+    let written = second["usage"]["cacheWriteInputTokens"].as_u64().unwrap();
+    assert!(written > 1000, "{second}");
+    assert_eq!(second["usage"]["cacheDetails"], json!([{"ttl": "1h", "inputTokens": written}]));
+    let (_, third) = sim.ask(&path, &request).await;
+    assert_eq!(third["usage"]["cacheReadInputTokens"], written);
+    let mut forged = request.clone();
+    forged["messages"][1]["content"][0]["reasoningContent"]["reasoningText"]["text"] =
+        "forged".into();
+    assert_eq!(sim.ask(&path, &forged).await.0, 400);
+}
