@@ -16,6 +16,7 @@ pub mod json_template;
 mod meter;
 mod model;
 pub mod openai_chat;
+pub mod openai_responses;
 mod protocol;
 mod provider;
 pub mod rerank;

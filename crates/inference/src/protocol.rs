@@ -8,6 +8,7 @@ use crate::converse::ConverseCodec;
 use crate::invoke_model::InvokeCodec;
 use crate::json_template::TemplateCodec;
 use crate::openai_chat::ChatCodec;
+use crate::openai_responses::ResponsesCodec;
 use crate::{
     BadRequest, Event, Model, ModelRequest, ModelResponse, ProviderError, ProviderErrorKind,
 };
@@ -59,12 +60,11 @@ impl Protocol {
         match self {
             Self::Converse => Some(&ConverseCodec),
             Self::OpenaiChat => Some(&ChatCodec),
+            Self::OpenaiResponses => Some(&ResponsesCodec),
             Self::AnthropicMessages => Some(&MessagesCodec),
             Self::InvokeModel => Some(&InvokeCodec),
             Self::JsonTemplate => Some(&TemplateCodec),
-            Self::OpenaiResponses | Self::OpenaiEmbeddings | Self::Rerank | Self::BedrockRerank => {
-                None
-            }
+            Self::OpenaiEmbeddings | Self::Rerank | Self::BedrockRerank => None,
         }
     }
 }
