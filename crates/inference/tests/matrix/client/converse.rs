@@ -1,13 +1,11 @@
 //! Bedrock Converse.
 
-use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
-use bytes::BytesMut;
 use inference::converse::ConverseRequest;
 use inference::{BadRequest, GenerateRequest};
 use metering::TokenUsage;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Client, append, arguments, count, list, push, text};
+use super::{Client, append, arguments, count, event_stream, list, push, text};
 use crate::said::{
     Call, Ended, MAX_TOKENS, MODEL, PDF, PNG, QUESTION, RESULTS, SYSTEM, Said, Scenario,
     THINKING_TOKENS, TOOL, TOOL_DESCRIPTION, answer_schema, tool_schema,
@@ -55,7 +53,7 @@ impl Client for Converse {
     }
 
     fn read_error(&self, bytes: &[u8]) -> String {
-        let (kind, name, payload) = messages(bytes).pop().unwrap();
+        let (kind, name, payload) = event_stream(bytes).pop().unwrap();
         assert_eq!((kind.as_str(), name.as_str()), ("exception", "serviceUnavailableException"));
         text(&payload["message"])
     }
@@ -156,36 +154,12 @@ fn converse_answer(body: &Value) -> Said {
     said
 }
 
-/// The messages of an event stream: what they are, their names and payloads.
-fn messages(bytes: &[u8]) -> Vec<(String, String, Value)> {
-    let mut buffer = BytesMut::from(bytes);
-    let mut decoder = MessageFrameDecoder::new();
-    let mut messages = Vec::new();
-    while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut buffer).unwrap() {
-        let headers: Map<String, Value> = message
-            .headers()
-            .iter()
-            .map(|header| {
-                (
-                    header.name().as_str().to_owned(),
-                    header.value().as_string().unwrap().as_str().into(),
-                )
-            })
-            .collect();
-        let kind = text(&headers[":message-type"]);
-        let name = text(&headers[format!(":{kind}-type").as_str()]);
-        messages.push((kind, name, serde_json::from_slice(message.payload()).unwrap()));
-    }
-    assert!(buffer.is_empty(), "whole messages only");
-    messages
-}
-
 /// Builds the message that a stream describes, as clients do, and reads that.
 fn converse_stream(bytes: &[u8]) -> Said {
     let mut content: Vec<Value> = Vec::new();
     let mut answer = json!({});
     let mut open = None;
-    let messages = messages(bytes);
+    let messages = event_stream(bytes);
     assert_eq!(
         (messages[0].1.as_str(), &messages[0].2),
         ("messageStart", &json!({"role": "assistant"}))

@@ -2,11 +2,14 @@
 
 mod chat;
 mod converse;
+mod invoke;
 mod messages;
 
+use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
+use bytes::BytesMut;
 use inference::{BadRequest, GenerateRequest};
 use metering::TokenUsage;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::said::{Said, Scenario};
 
@@ -44,8 +47,8 @@ pub(crate) trait Client {
 }
 
 /// Every dialect.
-pub(crate) const CLIENTS: [&dyn Client; 3] =
-    [&chat::Chat, &messages::Messages, &converse::Converse];
+pub(crate) const CLIENTS: [&dyn Client; 4] =
+    [&chat::Chat, &messages::Messages, &converse::Converse, &invoke::Invoke];
 
 fn push(array: &mut Value, element: Value) {
     array.as_array_mut().unwrap().push(element);
@@ -85,4 +88,28 @@ fn server_sent(bytes: &[u8]) -> Vec<(Option<String>, String)> {
 fn append(text: &mut Value, piece: &Value) {
     let whole = text.as_str().unwrap_or_default().to_owned() + piece.as_str().unwrap();
     *text = whole.into();
+}
+
+/// The messages of an event stream: what they are, their names and payloads.
+fn event_stream(bytes: &[u8]) -> Vec<(String, String, Value)> {
+    let mut buffer = BytesMut::from(bytes);
+    let mut decoder = MessageFrameDecoder::new();
+    let mut messages = Vec::new();
+    while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut buffer).unwrap() {
+        let headers: Map<String, Value> = message
+            .headers()
+            .iter()
+            .map(|header| {
+                (
+                    header.name().as_str().to_owned(),
+                    header.value().as_string().unwrap().as_str().into(),
+                )
+            })
+            .collect();
+        let kind = text(&headers[":message-type"]);
+        let name = text(&headers[format!(":{kind}-type").as_str()]);
+        messages.push((kind, name, serde_json::from_slice(message.payload()).unwrap()));
+    }
+    assert!(buffer.is_empty(), "whole messages only");
+    messages
 }
