@@ -27,15 +27,10 @@ pub fn candidates(
     for (rank, step) in alias.steps.iter().enumerate() {
         let mut targets: Vec<&Target> =
             step.targets.iter().filter(|target| is_allowed(&target.model)).collect();
-        match conversation {
-            Some(key) => targets.sort_by(|a, b| score(b, key).total_cmp(&score(a, key))),
-            None => {
-                let rank = u64::try_from(rank).unwrap_or(u64::MAX);
-                let key = mix(draw ^ mix(rank));
-                // The same formula with a key that is new for every call draws by weight.
-                targets.sort_by(|a, b| score(b, key).total_cmp(&score(a, key)));
-            }
-        }
+        // The same formula with a key that is new for every call draws by weight.
+        let drawn = || mix(draw ^ mix(u64::try_from(rank).unwrap_or(u64::MAX)));
+        let key = conversation.unwrap_or_else(drawn);
+        targets.sort_by(|a, b| score(b, key).total_cmp(&score(a, key)));
         for target in targets {
             let is_known = healthy.contains(&target.model) || open.contains(&target.model);
             if is_known {
@@ -65,7 +60,7 @@ fn fnv(bytes: &[u8]) -> u64 {
     })
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea, Flood, 2014): spreads every bit of `value` over all.
+/// The finalizer of `SplitMix64` (Steele, Lea, Flood, 2014): spreads every bit of `value` over all.
 fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -67,8 +67,10 @@ pub fn next(
         return Decision::GiveUp;
     }
     let may_retry = match last.kind {
-        ProviderErrorKind::Throttled | ProviderErrorKind::Unavailable => true,
-        ProviderErrorKind::Internal | ProviderErrorKind::Interrupted => true,
+        ProviderErrorKind::Throttled
+        | ProviderErrorKind::Unavailable
+        | ProviderErrorKind::Internal
+        | ProviderErrorKind::Interrupted => true,
         // Whoever took too long will do so again; the others do not depend on the moment.
         ProviderErrorKind::Timeout
         | ProviderErrorKind::QuotaExceeded
