@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_typo_is_refused() {
         let faults = Faults::default();
-        assert!(faults.replace(table(&json!({"a": {"eror": {}}}))).is_err());
+        assert!(faults.replace(table(&json!({"a": {"err": {}}}))).is_err());
         assert!(faults.replace(table(&json!({"a": [1]}))).is_err());
         assert!(faults.apply("m", "", &mut table(&json!({"faults": 1}))).is_err());
     }

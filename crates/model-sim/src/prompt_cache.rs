@@ -50,11 +50,11 @@ pub(crate) struct Prefixes {
 impl Prefixes {
     /// Goes on by one block; `tally` is what the request weighs up to its end. A mark in the block is not part of it.
     pub(crate) fn step(&mut self, block: &Value, tally: Tally) {
-        let mut block = block.clone();
-        if let Some(fields) = block.as_object_mut() {
+        let mut unmarked = block.get("cache_control").is_some().then(|| block.clone());
+        if let Some(fields) = unmarked.as_mut().and_then(Value::as_object_mut) {
             fields.shift_remove("cache_control");
         }
-        self.hasher.write(block.to_string().as_bytes());
+        self.hasher.write(unmarked.as_ref().unwrap_or(block).to_string().as_bytes());
         let (digest, tokens) = (self.hasher.finish(), tally.tokens());
         self.prefixes.push(Prefix { digest, tokens, ttl: None });
     }
@@ -122,7 +122,11 @@ mod tests {
         let (mut prefixes, mut tally) = (Prefixes::default(), Tally::default());
         for (text, ttl) in blocks {
             tally.text(text);
-            prefixes.step(&json!({"text": text}), tally);
+            let mut block = json!({"text": text});
+            if ttl.is_some() {
+                block["cache_control"] = json!({"type": "ephemeral"});
+            }
+            prefixes.step(&block, tally);
             if let Some(ttl) = ttl {
                 prefixes.mark(*ttl);
             }

@@ -178,7 +178,7 @@ async fn faults_may_be_put_for_prompts_that_nobody_controls() {
         [ask("a").await, ask("b").await, ask("a").await, ask("a").await],
         [200, 200, 429, 200]
     );
-    assert_eq!(sim.put("/_sim/faults", &json!({"a": {"eror": 1}})).await, 400);
+    assert_eq!(sim.put("/_sim/faults", &json!({"a": {"err": 1}})).await, 400);
     assert_eq!(sim.put("/_sim/faults", &json!({"*": {"error": {"status": 500}}})).await, 204);
     assert_eq!(ask("b").await, 500);
     assert_eq!(sim.put("/_sim/faults", &json!({})).await, 204);
