@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::media::data_url;
-use super::read::response_of;
+use super::read::{response_of, written_arguments};
 use super::reader::ChatReader;
 use super::request::JUDGED;
 use crate::{
@@ -375,7 +375,7 @@ fn write_assistant(
                 calls.push(json!({
                     "id": id,
                     "type": "function",
-                    "function": {"name": name, "arguments": input.to_string()},
+                    "function": {"name": name, "arguments": written_arguments(input)},
                 }));
             }
             ContentBlock::Reasoning { text, signature } => {

@@ -35,8 +35,7 @@ pub(super) fn response_of(answer: &ProviderAnswer) -> Result<ModelResponse, Prov
     let has_calls = !calls.is_empty();
     for (place, call) in calls.into_iter().enumerate() {
         let is_cut = finish == Some("length");
-        let block = tool_use(call, is_cut, || stand_in_id(&body, place));
-        content.push(block.map_err(|message| senseless(id, message))?);
+        content.push(tool_use(call, is_cut, || stand_in_id(&body, place)));
     }
     Ok(ModelResponse {
         content,
@@ -127,6 +126,11 @@ pub(super) fn function_of(call: &Value) -> &Value {
     call.get("function").unwrap_or(call)
 }
 
+/// Arguments of a canonical call, as the dialect has them: as text, whether it is JSON or not.
+pub(super) fn written_arguments(input: &Value) -> String {
+    input.as_str().map_or_else(|| input.to_string(), str::to_owned)
+}
+
 /// Arguments, as text; some servers send the object itself.
 pub(super) fn arguments_of(function: &Value) -> Option<String> {
     match function.get("arguments")? {
@@ -136,11 +140,8 @@ pub(super) fn arguments_of(function: &Value) -> Option<String> {
     }
 }
 
-fn tool_use(
-    call: &Value,
-    is_cut: bool,
-    stand_in_id: impl FnOnce() -> String,
-) -> Result<ContentBlock, &'static str> {
+/// A call. Arguments that are not JSON, as weak models write them, stay the text that they are.
+fn tool_use(call: &Value, is_cut: bool, stand_in_id: impl FnOnce() -> String) -> ContentBlock {
     let function = function_of(call);
     let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let id = call.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
@@ -150,9 +151,9 @@ fn tool_use(
         Ok(input) => input,
         // No arguments at all, or those of a call that met the maximum of tokens.
         Err(_) if is_cut || arguments.trim().is_empty() => Value::Object(Map::new()),
-        Err(_) => return Err("the arguments of a tool call are not JSON"),
+        Err(_) => Value::String(arguments),
     };
-    Ok(ContentBlock::ToolUse { id, name, input })
+    ContentBlock::ToolUse { id, name, input }
 }
 
 /// The stop sequence that was met, where the server says it (vLLM).

@@ -4,6 +4,7 @@ use metering::TokenUsage;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::read::written_arguments;
 use crate::{ContentBlock, ModelResponse, StopReason};
 
 /// Writes an answer as a `chat.completion`. `created` is in Unix seconds; `model` is what the caller named.
@@ -45,7 +46,7 @@ fn message_of(content: &[ContentBlock]) -> Value {
             ContentBlock::ToolUse { id, name, input } => tool_calls.push(json!({
                 "id": id,
                 "type": "function",
-                "function": {"name": name, "arguments": input.to_string()},
+                "function": {"name": name, "arguments": written_arguments(input)},
             })),
             ContentBlock::RedactedReasoning { data } => {
                 thinking_blocks.push(json!({"type": "redacted_thinking", "data": data}));

@@ -137,18 +137,26 @@ fn answers_that_make_no_sense_are_errors() {
     assert_eq!(kind(json!([])), ProviderErrorKind::Internal);
     assert_eq!(kind(json!({"choices": []})), ProviderErrorKind::Internal);
     assert_eq!(kind(json!({"error": {"message": "m", "code": 429}})), ProviderErrorKind::Throttled);
+    let error = ChatCodec.read(&native_model(), &ProviderAnswer::default()).unwrap_err();
+    assert!(error.message.contains("not JSON") && error.may_have_run);
+}
+
+#[test]
+fn arguments_that_are_not_json_stay_as_they_are() {
     let call = |finish: &str| {
         let function = json!({"name": "f", "arguments": "{\"cut"});
         read(
             &json!({"choices": [{"message": {"tool_calls": [{"id": "a", "function": function}]}, "finish_reason": finish}]}),
         )
     };
-    assert_eq!(call("tool_calls").unwrap_err().kind, ProviderErrorKind::Internal);
+    let odd = call("tool_calls").unwrap();
+    assert!(matches!(&odd.content[0], ContentBlock::ToolUse { input, .. } if input == "{\"cut"));
+    let rendered = crate::openai_chat::render_response(&odd, "i", 0, "m");
+    let arguments = "/choices/0/message/tool_calls/0/function/arguments";
+    assert_eq!(rendered.pointer(arguments), Some(&json!("{\"cut")));
     let cut = call("length").unwrap();
     assert_eq!(cut.stop_reason, StopReason::MaxTokens);
     assert!(matches!(&cut.content[0], ContentBlock::ToolUse { input, .. } if input == &json!({})));
-    let error = ChatCodec.read(&native_model(), &ProviderAnswer::default()).unwrap_err();
-    assert!(error.message.contains("not JSON") && error.may_have_run);
 }
 
 #[test]
