@@ -21,7 +21,7 @@ use crate::records::Api;
 use crate::rerank;
 use crate::responses;
 use crate::server::Sim;
-use crate::surface::Surface;
+use crate::surface::{Errors, Surface};
 use crate::vectors::{base64, embedding};
 
 const MODELS: [&str; 2] = ["sim-large", "sim-small"];
@@ -35,9 +35,9 @@ pub(crate) async fn serve(
 ) -> Response {
     let path = arrival.uri.path().to_owned();
     let quirks = path.strip_prefix("/quirk/").and_then(|rest| rest.split('/').next());
-    let (key, quirks) = match habits(&sim.key, quirks.unwrap_or_default()) {
+    let Habits { key, quirks, errors } = match habits(&sim.key, quirks.unwrap_or_default()) {
         Ok(habits) => habits,
-        Err(fault) => return Surface::OpenAi.refusal(&fault, "unknown"),
+        Err(fault) => return Surface::OpenAi(Errors::OpenAi).refusal(&fault, "unknown"),
     };
     let operation = path.rsplit_once("/v1/").map_or("", |(_, operation)| operation);
     if method == Method::GET && operation.split('/').next() == Some("models") {
@@ -48,10 +48,10 @@ pub(crate) async fn serve(
     let wants_stream = chat::is_streamed(body);
     let (api, surface, is_streamed) = match operation {
         _ if method != Method::POST => return unknown(&method, &path),
-        "chat/completions" => (Api::ChatCompletions, Surface::OpenAi, wants_stream),
+        "chat/completions" => (Api::ChatCompletions, Surface::OpenAi(errors), wants_stream),
         "responses" => (Api::Responses, Surface::Responses, wants_stream),
-        "embeddings" => (Api::Embeddings, Surface::OpenAi, false),
-        "rerank" => (Api::Rerank, Surface::OpenAi, false),
+        "embeddings" => (Api::Embeddings, Surface::OpenAi(errors), false),
+        "rerank" => (Api::Rerank, Surface::OpenAi(errors), false),
         _ => return unknown(&method, &path),
     };
     let model = text(body, "model").unwrap_or_default().to_owned();
@@ -67,25 +67,36 @@ pub(crate) async fn serve(
 
 fn unknown(method: &Method, path: &str) -> Response {
     let fault = Fault::unknown_operation(format!("model-sim does not serve {method} {path}"));
-    Surface::OpenAi.refusal(&fault, "unknown")
+    Surface::OpenAi(Errors::OpenAi).refusal(&fault, "unknown")
 }
 
-/// What the path chooses, joined by commas: `key=<key>`, `key-header=<name>`, and habits by their name.
-fn habits(key: &Key, names: &str) -> Result<(Key, Quirks), Fault> {
-    let (mut key, mut quirks) = (key.clone(), Quirks::default());
+/// What the path chooses.
+#[derive(Debug)]
+struct Habits {
+    key: Key,
+    quirks: Quirks,
+    errors: Errors,
+}
+
+/// Joined by commas: `key=<key>`, `key-header=<name>`, and habits by their name.
+fn habits(key: &Key, names: &str) -> Result<Habits, Fault> {
+    let mut habits =
+        Habits { key: key.clone(), quirks: Quirks::default(), errors: Errors::default() };
     for name in names.split(',').filter(|name| !name.is_empty()) {
         match name.split_once('=') {
-            Some(("key", value)) => key = key.with_key(value),
-            Some(("key-header", name)) => key = key.in_header(name),
-            _ => quirks.add(name)?,
+            Some(("key", key)) => habits.key = habits.key.with_key(key),
+            Some(("key-header", name)) => habits.key = habits.key.in_header(name),
+            _ if name == "vllm-errors" => habits.errors = Errors::Vllm,
+            _ if name == "tgi-errors" => habits.errors = Errors::Tgi,
+            _ => habits.quirks.add(name)?,
         }
     }
-    Ok((key, quirks))
+    Ok(habits)
 }
 
 fn models(key: &Key, arrival: &Arrival, operation: &str) -> Response {
     if let Err(fault) = key.check(arrival) {
-        return Surface::OpenAi.refusal(&fault, "models");
+        return Surface::OpenAi(Errors::OpenAi).refusal(&fault, "models");
     }
     let shown =
         |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "model-sim"});
@@ -94,7 +105,7 @@ fn models(key: &Key, arrival: &Arrival, operation: &str) -> Response {
         Some(id) if MODELS.contains(&id) => Json(shown(id)).into_response(),
         Some(id) => {
             let fault = Fault::unknown_operation(format!("The model `{id}` does not exist."));
-            Surface::OpenAi.refusal(&fault, "models")
+            Surface::OpenAi(Errors::OpenAi).refusal(&fault, "models")
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Fault;
 use crate::server::Sim;
-use crate::surface::Surface;
+use crate::surface::{Errors, Surface};
 
 /// `GET /_sim/health`
 pub(crate) async fn health(State(sim): State<Arc<Sim>>) -> Json<Value> {
@@ -81,6 +81,6 @@ fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
 fn done(result: Result<(), Fault>) -> Response {
     match result {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(fault) => Surface::OpenAi.refusal(&fault, "control"),
+        Err(fault) => Surface::OpenAi(Errors::OpenAi).refusal(&fault, "control"),
     }
 }

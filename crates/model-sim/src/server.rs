@@ -20,7 +20,7 @@ use crate::line::{Cut, Lines};
 use crate::prompt_cache::PromptCache;
 use crate::records::Records;
 use crate::scripts::Scripts;
-use crate::surface::Surface;
+use crate::surface::{Errors, Surface};
 use crate::{
     anthropic, chat, compatible, control, converse, count_tokens, guardrail, invoke, rerank,
     responses, sagemaker,
@@ -115,7 +115,7 @@ async fn mark(mut response: Response) -> Response {
 async fn unknown_operation(method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let surface = match path {
-        _ if path.starts_with("/openai/") => Surface::OpenAi,
+        _ if path.starts_with("/openai/") => Surface::OpenAi(Errors::OpenAi),
         _ if path.starts_with("/anthropic/") => Surface::Anthropic,
         _ if path.starts_with("/endpoints/") => Surface::SageMaker,
         _ => Surface::Bedrock,

@@ -26,7 +26,7 @@ pub(crate) enum Surface {
     /// `InvokeModel`, with the model's own JSON in chunks.
     Invoke,
     /// Chat Completions, embeddings and the like.
-    OpenAi,
+    OpenAi(Errors),
     /// OpenAI Responses.
     Responses,
     /// Anthropic Messages.
@@ -35,12 +35,48 @@ pub(crate) enum Surface {
     SageMaker,
 }
 
+/// How servers that say they are compatible with OpenAI word their errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Errors {
+    /// As OpenAI does.
+    #[default]
+    OpenAi,
+    /// The status as the code, and types of their own.
+    Vllm,
+    /// A text in place of the object.
+    Tgi,
+}
+
+impl Errors {
+    fn body(self, fault: &Fault) -> Value {
+        match self {
+            Self::OpenAi => fault.openai_body(),
+            Self::Vllm => {
+                let kind = if fault.status.is_client_error() {
+                    "BadRequestError"
+                } else {
+                    "InternalServerError"
+                };
+                json!({"error": {"message": fault.message, "type": kind, "param": null, "code": fault.status.as_u16()}})
+            }
+            Self::Tgi => {
+                let kind = match fault.status.as_u16() {
+                    429 => "overloaded",
+                    400..=499 => "validation",
+                    _ => "generation",
+                };
+                json!({"error": fault.message, "error_type": kind})
+            }
+        }
+    }
+}
+
 impl Surface {
     /// `content-type` of a stream.
     pub(crate) fn stream_type(self) -> &'static str {
         match self {
             Self::Bedrock | Self::Invoke | Self::SageMaker => "application/vnd.amazon.eventstream",
-            Self::OpenAi | Self::Responses | Self::Anthropic => "text/event-stream",
+            Self::OpenAi(_) | Self::Responses | Self::Anthropic => "text/event-stream",
         }
     }
 
@@ -67,7 +103,7 @@ impl Surface {
                 let payload = json!({"bytes": BASE64_STANDARD.encode(&event.data), "p": "abcd"});
                 eventstream::event("chunk", JSON, payload.to_string())
             }
-            Self::OpenAi | Self::SageMaker => format!("data: {}\n\n", event.data).into(),
+            Self::OpenAi(_) | Self::SageMaker => format!("data: {}\n\n", event.data).into(),
             Self::Responses | Self::Anthropic => {
                 format!("event: {}\ndata: {}\n\n", event.name, event.data).into()
             }
@@ -94,7 +130,7 @@ impl Surface {
                 };
                 eventstream::exception(name, payload.to_string())
             }
-            Self::OpenAi => format!("data: {}\n\n", fault.openai_body()).into(),
+            Self::OpenAi(errors) => format!("data: {}\n\n", errors.body(fault)).into(),
             Self::Responses => {
                 let (kind, code) = fault.openai_names();
                 let error = json!({"type": "error", "code": code.unwrap_or(kind), "message": fault.message, "param": null, "sequence_number": after});
@@ -110,7 +146,7 @@ impl Surface {
     pub(crate) fn garbage_frame(self) -> Bytes {
         match self {
             Self::Bedrock | Self::Invoke | Self::SageMaker => eventstream::garbage(),
-            Self::OpenAi => Bytes::from_static(b"data: {\"choices\": [garbage\n\n"),
+            Self::OpenAi(_) => Bytes::from_static(b"data: {\"choices\": [garbage\n\n"),
             Self::Responses => {
                 Bytes::from_static(b"event: response.output_text.delta\ndata: {garbage\n\n")
             }
@@ -132,9 +168,8 @@ impl Surface {
                 }
                 (fault.status, headers, Json(body)).into_response()
             }
-            Self::OpenAi | Self::Responses => {
-                (fault.status, Json(fault.openai_body())).into_response()
-            }
+            Self::OpenAi(errors) => (fault.status, Json(errors.body(fault))).into_response(),
+            Self::Responses => (fault.status, Json(fault.openai_body())).into_response(),
             Self::Anthropic => {
                 (fault.status, Json(fault.anthropic_body(request_id))).into_response()
             }
@@ -157,7 +192,7 @@ impl Surface {
         };
         match self {
             Self::Bedrock | Self::Invoke | Self::SageMaker => put("x-amzn-requestid", request_id),
-            Self::OpenAi | Self::Responses => {
+            Self::OpenAi(_) | Self::Responses => {
                 put("x-amzn-requestid", request_id);
                 put("x-request-id", request_id);
             }

@@ -15,7 +15,7 @@ use crate::error::Fault;
 use crate::prompt::text;
 use crate::records::Api;
 use crate::server::Sim;
-use crate::surface::Surface;
+use crate::surface::{Errors, Surface};
 
 pub(crate) use answer::Quirks;
 pub(crate) use request::is_streamed;
@@ -27,7 +27,7 @@ pub(crate) async fn bedrock(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Re
     let is_streamed = is_streamed(body);
     let model = text(body, "model").unwrap_or_default().to_owned();
     let gate = Gate::invoke(&model, is_streamed);
-    let surface = Surface::OpenAi;
+    let surface = Surface::OpenAi(Errors::OpenAi);
     let asked = Asked { api: Api::ChatCompletions, model, surface, gate, is_streamed };
     answer(&sim, &arrival, asked, json, |json| read(json, Quirks::default(), false)).await
 }

@@ -78,6 +78,11 @@ async fn quirks_are_chosen_by_the_path() {
     let ollama = stream(&sim, "/quirk/ollama/api/v1/chat/completions", script).await;
     assert!(ollama.contains(r#""reasoning":"so""#), "{ollama}");
     assert!(ollama.contains(r#""arguments":"{\"city\":\"Berlin\"}""#), "{ollama}");
+    let failing = chat(r#"[sim {"error":{"status":503,"message":"busy"}}]"#);
+    let (_, vllm) = sim.ask("/quirk/vllm-errors/v1/chat/completions", &failing).await;
+    assert_eq!((&vllm["error"]["message"], &vllm["error"]["code"]), (&json!("busy"), &json!(503)));
+    let (_, tgi) = sim.ask("/quirk/tgi-errors/v1/chat/completions", &failing).await;
+    assert_eq!(tgi, json!({"error": "busy", "error_type": "generation"}));
     let (status, _) = sim.ask("/quirk/unheard-of/v1/chat/completions", &chat("hi")).await;
     assert_eq!(status, 400);
     let (_, whole) = sim.ask("/quirk/no-usage/v1/chat/completions", &chat("hi")).await;
