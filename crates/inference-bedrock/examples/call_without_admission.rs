@@ -13,11 +13,9 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 
-use inference::{
-    ContentBlock, InferenceParameters, Message, Model, ModelRequest, Protocol, Provider as _,
-    ProviderCall, Role,
-};
-use inference_bedrock::{Bedrock, Settings};
+use aws_transport::{Aws, Connection, EndpointUrls, Settings};
+use inference::{Model, Operation, Protocol, ProviderAdapter as _, ProviderCall, ProviderRequest};
+use inference_bedrock::Bedrock;
 use tenancy::{Principal, PrincipalKind, TenantContext};
 
 #[tokio::main]
@@ -37,36 +35,39 @@ async fn main() -> Result<(), Box<dyn Error>> {
         roles: BTreeSet::new(),
         scopes: BTreeSet::new(),
     };
-    let allowed =
-        allowed.split(',').map(|id| registered(id).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let allowed = allowed.split(',').map(|id| Arc::new(registered(id))).collect::<Vec<_>>();
     let sdk = aws_config::load_from_env().await;
-    let endpoint_url = std::env::var("AWS_ENDPOINT_URL_BEDROCK_RUNTIME").ok();
-    let bedrock = Bedrock::new(&sdk, Settings { role_arn: role_arn.clone(), endpoint_url }).await?;
+    let settings = Settings {
+        role_arn: role_arn.clone(),
+        endpoint_urls: EndpointUrls::from_variables(|name| std::env::var(name).ok()),
+        uploads_bucket: None,
+    };
+    let bedrock = Bedrock::new(Arc::new(Aws::new(&sdk, settings, Connection::new(&sdk))?));
     let provider = inference::fixtures::provider("bedrock");
     let call = ProviderCall {
         provider: &provider,
         context: &context,
-        model: &registered(model)?,
+        model: &registered(model),
         allowed_models: &allowed,
         entitlement_version: 1,
         call_id: "call-without-admission",
     };
-    let request = ModelRequest {
-        messages: vec![Message {
-            role: Role::User,
-            content: vec![ContentBlock::Text("Hello".to_owned())],
-        }],
-        inference: InferenceParameters { max_tokens: Some(16), ..InferenceParameters::default() },
-        ..ModelRequest::default()
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"maxTokens":16}}"#;
+    let request = ProviderRequest {
+        protocol: Protocol::Converse,
+        operation: Operation::Invoke,
+        is_streaming: false,
+        headers: Vec::new(),
+        body: body.into(),
     };
-    match bedrock.respond(&call, request).await {
+    match bedrock.send(&call, request).await {
         Ok(_) => println!("answered"),
         Err(error) => println!("refused {:?}", error.kind),
     }
     Ok(())
 }
 
-fn registered(provider_model_id: &str) -> Result<Model, Box<dyn Error>> {
+fn registered(provider_model_id: &str) -> Model {
     let model = inference::fixtures::model(provider_model_id, Protocol::Converse);
-    Ok(Model { default_max_tokens: 16, ..model })
+    Model { default_max_tokens: 16, ..model }
 }

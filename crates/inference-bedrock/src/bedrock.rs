@@ -1,245 +1,123 @@
 //! The adapter itself.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use aws_config::SdkConfig;
-use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
-use aws_sdk_bedrockruntime::config::retry::RetryConfig;
-use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
-use aws_sdk_bedrockruntime::config::{
-    Builder, Config, IdentityCache, StalledStreamProtectionConfig,
-};
-use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_async::time::SharedTimeSource;
-use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::auth::AuthSchemeId;
-use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_transport::{Aws, unbuildable};
 use bytes::Bytes;
+use http::Request;
+use http::header::CONTENT_TYPE;
 use inference::{
-    EventStream, ForwardedResponse, ModelRequest, ModelResponse, Provider, ProviderCall,
-    ProviderError,
+    Protocol, ProviderAdapter, ProviderCall, ProviderError, ProviderErrorKind, ProviderRequest,
+    ProviderResponse,
 };
+use serde_json::Value;
 
-use crate::error::{from_sdk, is_rejected_session, unbuildable};
-use crate::forward::{self, Target};
-use crate::policy::RoleArn;
-use crate::request::{ConverseRequest, metadata};
-use crate::response::model_response;
-use crate::session::Sessions;
-use crate::session_cache::{Session, SessionKey};
-use crate::stream::event_stream;
+use crate::address::address;
+use crate::metadata;
 
-/// A connection that takes longer is not worth waiting for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The header that carries the request's metadata, except in Converse.
+const METADATA_HEADER: &str = "x-amzn-bedrock-request-metadata";
 
-/// How long an unused connection is kept. A frozen function does not see its connections close,
-/// and a request on a closed one counts as a call that may have run.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The version of Anthropic's API that is spoken where the client names none.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// How long an answer may take to begin; an unstreamed one begins when it is complete. Just under
-/// the 15 minutes that a Lambda function and a streaming integration last.
-const READ_TIMEOUT: Duration = Duration::from_mins(14);
-
-/// How long a stream may be silent before it is given up: as long as API Gateway would wait for us.
-const MAX_SILENCE: Duration = Duration::from_mins(5);
-
-/// How Bedrock is reached.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The role that every tenant's session assumes. Its partition and account stand in the policies.
-    pub role_arn: String,
-    /// Overrides Bedrock's regional endpoint. The SDK finds `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` by
-    /// itself, but forwarded bytes do not pass through it: whoever sets that variable gives it here.
-    pub endpoint_url: Option<String>,
-}
-
-/// The settings do not say how to reach Bedrock.
-#[derive(Debug, thiserror::Error)]
-#[error("Bedrock is not configured")]
-pub struct ConfigError {
-    /// What is wrong.
-    source: BoxError,
-}
-
-impl ConfigError {
-    fn new(source: impl Into<BoxError>) -> Self {
-        Self { source: source.into() }
-    }
-}
+/// What stands for the model's ARN in the body of a Rerank request, and where.
+const MODEL_ARN: &str = "{{model_arn}}";
+const MODEL_ARN_AT: &str =
+    "/rerankingConfiguration/bedrockRerankingConfiguration/modelConfiguration/modelArn";
 
 /// Amazon Bedrock, called under one session per tenant.
+#[derive(Debug, Clone)]
 pub struct Bedrock {
-    config: Config,
-    connector: SharedHttpConnector,
-    endpoint_url: String,
-    region: String,
-    sessions: Sessions,
-    time: SharedTimeSource,
-    pub(crate) max_silence: Duration,
+    aws: Arc<Aws>,
 }
 
 impl Bedrock {
-    /// Connects with the Region, the credentials (for STS) and the clock of `sdk_config`.
-    ///
-    /// Fails without a Region or with a role that is no role's ARN.
-    pub async fn new(sdk_config: &SdkConfig, settings: Settings) -> Result<Self, ConfigError> {
-        let timeouts = HttpConnectorSettings::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT);
-        let connector = Connector::builder()
-            .connector_settings(timeouts.build())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .build();
-        Self::with_connector(sdk_config, settings, SharedHttpConnector::new(connector)).await
+    /// Calls Bedrock through `aws`.
+    pub fn new(aws: Arc<Aws>) -> Self {
+        Self { aws }
     }
 
-    /// Like [`new`](Self::new), but talks to Bedrock through `connector`: for tests. STS is reached
-    /// through the HTTP client of `sdk_config` in any case.
-    pub async fn with_connector(
-        sdk_config: &SdkConfig,
-        settings: Settings,
-        connector: SharedHttpConnector,
-    ) -> Result<Self, ConfigError> {
-        let role: RoleArn = settings.role_arn.parse().map_err(ConfigError::new)?;
-        let region =
-            sdk_config.region().ok_or_else(|| ConfigError::new("there is no Region"))?.to_string();
-        let time = sdk_config.time_source().unwrap_or_default();
-        let endpoint_url = match &settings.endpoint_url {
-            Some(url) => url.clone(),
-            None => regional_endpoint(sdk_config, &region).await?,
-        };
-        Ok(Self {
-            config: config(sdk_config, settings.endpoint_url, connector.clone()),
-            connector,
-            endpoint_url,
-            sessions: Sessions::new(sdk_config, role, region.clone(), time.clone()),
-            region,
-            time,
-            max_silence: MAX_SILENCE,
-        })
-    }
-
-    fn client(&self, session: Session) -> Client {
-        Client::from_conf(
-            self.config.to_builder().credentials_provider(session.credentials).build(),
-        )
-    }
-
-    /// The error of a call under the session of `key`, which is dropped if Bedrock did not take it.
-    fn failure<E>(&self, key: &SessionKey, error: &SdkError<E, HttpResponse>) -> ProviderError
-    where
-        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-    {
-        if error.as_service_error().and_then(|error| error.code()).is_some_and(is_rejected_session)
-        {
-            self.sessions.forget(key);
-        }
-        from_sdk(error)
-    }
-}
-
-/// What all calls have in common; a session's credentials are added per call.
-fn config(
-    sdk_config: &SdkConfig,
-    endpoint_url: Option<String>,
-    connector: SharedHttpConnector,
-) -> Config {
-    let mut builder = Builder::from(sdk_config)
-        // A bearer token in the environment (AWS_BEARER_TOKEN_BEDROCK) would win over the session,
-        // and with it over the session policy.
-        .auth_scheme_preference([AuthSchemeId::from("sigv4")])
-        .http_client(http_client_fn(move |_, _| connector.clone()))
-        // Every session is new to the SDK: its cache of identities would only grow.
-        .identity_cache(IdentityCache::no_cache())
-        .retry_config(RetryConfig::disabled())
-        // A model that thinks sends nothing for longer than this protection would wait.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .timeout_config(TimeoutConfig::disabled());
-    if endpoint_url.is_some() {
-        builder.set_endpoint_url(endpoint_url);
-    }
-    builder.build()
-}
-
-/// Where the SDK would go if nothing overrode it.
-async fn regional_endpoint(sdk_config: &SdkConfig, region: &str) -> Result<String, ConfigError> {
-    let params = Params::builder()
-        .region(region)
-        .use_fips(sdk_config.use_fips().unwrap_or_default())
-        .use_dual_stack(sdk_config.use_dual_stack().unwrap_or_default())
-        .build()
-        .map_err(ConfigError::new)?;
-    let endpoint =
-        DefaultResolver::new().resolve_endpoint(&params).await.map_err(ConfigError::new)?;
-    Ok(endpoint.url().to_owned())
-}
-
-/// Fills the request of either Converse operation; their builders share no trait.
-macro_rules! converse {
-    ($operation:expr, $call:expr, $request:expr) => {{
-        let request = ConverseRequest::try_from($request).map_err(unbuildable)?;
-        $operation
-            .model_id(&$call.model.provider_model_id)
-            .set_messages(Some(request.messages))
-            .set_system(request.system)
-            .inference_config(request.inference_config)
-            .set_tool_config(request.tool_config)
-            .set_additional_model_request_fields(request.additional_fields)
-            .set_request_metadata(Some(metadata($call).into_iter().collect()))
-            .set_service_tier(request.service_tier)
-            .set_output_config(request.output_config)
-    }};
-}
-
-impl Provider for Bedrock {
-    async fn respond(
+    fn http_request(
         &self,
         call: &ProviderCall<'_>,
-        request: ModelRequest,
-    ) -> Result<ModelResponse, ProviderError> {
-        let (key, session) = self.sessions.get(call).await?;
-        let operation = converse!(self.client(session).converse(), call, request);
-        let output = operation.send().await.map_err(|error| self.failure(&key, &error))?;
-        Ok(model_response(output))
-    }
-
-    async fn stream(
-        &self,
-        call: &ProviderCall<'_>,
-        request: ModelRequest,
-    ) -> Result<EventStream, ProviderError> {
-        let (key, session) = self.sessions.get(call).await?;
-        let operation = converse!(self.client(session).converse_stream(), call, request);
-        let output = operation.send().await.map_err(|error| self.failure(&key, &error))?;
-        Ok(event_stream(output, self.max_silence))
-    }
-
-    async fn forward(
-        &self,
-        call: &ProviderCall<'_>,
-        body: Bytes,
-    ) -> Result<ForwardedResponse, ProviderError> {
-        let (key, session) = self.sessions.get(call).await?;
-        let target = Target {
-            endpoint: &self.endpoint_url,
-            region: &self.region,
-            credentials: session.credentials,
-            now: self.time.now(),
-        };
-        let request = forward::signed_request(target, call, body).map_err(unbuildable)?;
-        forward::send(&self.connector, request, self.max_silence).await.map_err(|refusal| {
-            if refusal.is_rejected_session {
-                self.sessions.forget(&key);
+        path: String,
+        request: ProviderRequest,
+    ) -> Result<Request<Bytes>, ProviderError> {
+        let ProviderRequest { protocol, headers, body, .. } = request;
+        let mut of_client = None;
+        let mut builder = Request::post(path);
+        for (name, value) in &headers {
+            if name == METADATA_HEADER {
+                of_client = Some(value.as_str());
+            } else if is_passed_on(name) {
+                builder = builder.header(name, value);
             }
-            refusal.error
+        }
+        for (name, value) in &call.provider.headers {
+            builder = builder.header(name, value);
+        }
+        let has = |name: &str| headers.iter().any(|(it, _)| it == name);
+        if !has(CONTENT_TYPE.as_str()) {
+            builder = builder.header(CONTENT_TYPE, "application/json");
+        }
+        if protocol == Protocol::AnthropicMessages && !has("anthropic-version") {
+            builder = builder.header("anthropic-version", ANTHROPIC_VERSION);
+        }
+        let body = match protocol {
+            Protocol::Converse if request.operation == inference::Operation::Invoke => {
+                metadata::inserted(call, body)
+            }
+            Protocol::BedrockRerank => with_model_arn(body, &self.aws.model_arn(call)),
+            _ => {
+                builder = builder.header(METADATA_HEADER, metadata::header(call, of_client));
+                body
+            }
+        };
+        builder.body(body).map_err(unbuildable)
+    }
+}
+
+impl ProviderAdapter for Bedrock {
+    async fn send(
+        &self,
+        call: &ProviderCall<'_>,
+        request: ProviderRequest,
+    ) -> Result<ProviderResponse, ProviderError> {
+        let Some((service, path)) = address(&call.model.provider_model_id, &request) else {
+            return Err(unbuildable(format!(
+                "Bedrock cannot be asked in `{}`: correct the registry",
+                request.protocol.as_str()
+            )));
+        };
+        let is_about_guardrail =
+            matches!(request.operation, inference::Operation::ApplyGuardrail { .. });
+        let request = self.http_request(call, path, request)?;
+        self.aws.send(call, service, request).await.map_err(|error| {
+            // What is not found is the guardrail then, which the client named.
+            if is_about_guardrail && error.kind == ProviderErrorKind::ModelNotFound {
+                return ProviderError { kind: ProviderErrorKind::InvalidRequest, ..error };
+            }
+            error
         })
     }
+}
+
+/// Whether a client's header belongs to what Bedrock's protocols say.
+fn is_passed_on(name: &str) -> bool {
+    matches!(name, "accept" | "content-type")
+        || name.starts_with("anthropic-")
+        || name.starts_with("x-amzn-bedrock-")
+}
+
+/// A Rerank request for the model of that ARN, which only the adapter knows.
+fn with_model_arn(body: Bytes, arn: &str) -> Bytes {
+    let Ok(mut request) = serde_json::from_slice::<Value>(&body) else { return body };
+    match request.pointer_mut(MODEL_ARN_AT) {
+        Some(Value::String(text)) if text == MODEL_ARN => arn.clone_into(text),
+        _ => return body,
+    }
+    request.to_string().into()
 }
 
 #[cfg(test)]

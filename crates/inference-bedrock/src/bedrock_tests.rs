@@ -1,181 +1,155 @@
-use aws_smithy_runtime_api::client::auth::AuthSchemePreference;
-use inference::{
-    ContentBlock, ImageFormat, InferenceParameters, Message, OutputSchema, ProviderErrorKind, Role,
-    StopReason, Tool, ToolChoice, ToolResultContent,
-};
-use metering::TokenUsage;
-use serde_json::{Map, Value, json};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
+use std::collections::BTreeMap;
+
+use aws_credential_types::Credentials;
+use aws_sdk_bedrockruntime::config::{Credentials as SdkCredentials, Region};
+use aws_smithy_runtime_api::client::http::http_client_fn;
+use aws_transport::testing::{Clock, FakeService, acme, aws};
+use inference::Operation;
 
 use super::*;
-use crate::testing::{Clock, FakeService, ROLE_ARN, acme, bedrock, bedrock_with, sdk_config, sts};
 
-const ANSWER: &str = r#"{"output":{"message":{"role":"assistant","content":[
-    {"reasoningContent":{"reasoningText":{"text":"Hm.","signature":"c2ln"}}},{"hologram":{}},{"text":"Hello"},
-    {"toolUse":{"toolUseId":"t1","name":"get_weather","input":{"city":"Oslo","days":18446744073709551615,"at":-1.5}}}]}},
-    "stopReason":"tool_use","metrics":{"latencyMs":5},"usage":{"inputTokens":10,"outputTokens":5,"totalTokens":15}}"#;
+fn request(protocol: Protocol, operation: Operation, is_streaming: bool) -> ProviderRequest {
+    let body = Bytes::from_static(b"{\"n\": 1.0}");
+    ProviderRequest { protocol, operation, is_streaming, headers: Vec::new(), body }
+}
 
-fn full_request() -> ModelRequest {
-    let fields = |value: Value| value.as_object().cloned().unwrap_or_else(Map::new);
-    ModelRequest {
-        parallel_tool_calls: None,
-        thinking: None,
-        system: ["Be brief.", "Be kind."]
-            .map(|text| inference::SystemBlock::Text(text.to_owned()))
-            .to_vec(),
-        messages: vec![
-            Message {
-                role: Role::User,
-                content: vec![
-                    ContentBlock::Text("Weather?".to_owned()),
-                    ContentBlock::Image {
-                        format: ImageFormat::Png,
-                        source: inference::Source::Bytes(b"picture".to_vec()),
-                    },
-                ],
-            },
-            Message {
-                role: Role::Assistant,
-                content: vec![
-                    ContentBlock::Reasoning {
-                        text: "Hm.".to_owned(),
-                        signature: Some("c2ln".to_owned()),
-                    },
-                    ContentBlock::ToolUse {
-                        id: "t1".to_owned(),
-                        name: "get_weather".to_owned(),
-                        input: json!({"city": "Oslo", "days": u64::MAX, "shift": i64::MIN, "at": 0.1, "no": null}),
-                    },
-                ],
-            },
-            Message {
-                role: Role::User,
-                content: vec![ContentBlock::ToolResult {
-                    is_error: false,
-                    id: "t1".to_owned(),
-                    content: vec![
-                        ToolResultContent::Text("rain".to_owned()),
-                        ToolResultContent::Image {
-                            format: ImageFormat::Webp,
-                            source: inference::Source::Bytes(b"radar".to_vec()),
-                        },
-                    ],
-                }],
-            },
-        ],
-        inference: InferenceParameters {
-            top_k: None,
-            max_tokens: Some(100),
-            temperature: Some(0.5),
-            top_p: Some(0.25),
-            stop_sequences: vec!["END".to_owned()],
-        },
-        tools: vec![Tool {
-            cache: None,
-            name: "get_weather".to_owned(),
-            description: Some("Looks outside".to_owned()),
-            input_schema: json!({"type": "object", "properties": {"city": {"type": "string"}}}),
-            strict: Some(true),
-        }],
-        tool_choice: Some(ToolChoice::Tool("get_weather".to_owned())),
-        output_schema: Some(OutputSchema {
-            name: "forecast".to_owned(),
-            description: Some("Tomorrow".to_owned()),
-            schema: json!({"type": "object"}),
-        }),
-        effort: Some("high".to_owned()),
-        additional_fields: fields(json!({"top_k": 50})),
-        service_tier: Some("flex".to_owned()),
+/// What Bedrock gets of `request`, for the model at `index`.
+async fn sent(index: usize, request: ProviderRequest) -> aws_transport::testing::Sent {
+    let service = FakeService::answering(200, &[], "{}");
+    Bedrock::new(aws(&service)).send(&acme().call(index), request).await.unwrap();
+    service.sent().remove(0)
+}
+
+async fn error_of(service: &FakeService, request: ProviderRequest) -> ProviderError {
+    Bedrock::new(aws(service)).send(&acme().call(0), request).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn every_operation_has_its_address() {
+    use {Operation as Op, Protocol as P};
+
+    let guardrail = || Op::ApplyGuardrail { id: "gr/1".to_owned(), version: "DRAFT".to_owned() };
+    for (protocol, operation, is_streaming, path) in [
+        (P::Converse, Op::Invoke, false, "/model/amazon.nova-pro-v1%3A0/converse"),
+        (P::Converse, Op::Invoke, true, "/model/amazon.nova-pro-v1%3A0/converse-stream"),
+        (P::InvokeModel, Op::Invoke, false, "/model/amazon.nova-pro-v1%3A0/invoke"),
+        (
+            P::InvokeModel,
+            Op::Invoke,
+            true,
+            "/model/amazon.nova-pro-v1%3A0/invoke-with-response-stream",
+        ),
+        (P::OpenaiChat, Op::Invoke, true, "/openai/v1/chat/completions"),
+        (P::OpenaiResponses, Op::Invoke, false, "/openai/v1/responses"),
+        (P::AnthropicMessages, Op::Invoke, true, "/anthropic/v1/messages"),
+        (P::AnthropicMessages, Op::CountTokens, false, "/anthropic/v1/messages/count_tokens"),
+        (P::Converse, Op::CountTokens, false, "/model/amazon.nova-pro-v1%3A0/count-tokens"),
+        (P::Converse, guardrail(), false, "/guardrail/gr%2F1/version/DRAFT/apply"),
+    ] {
+        let sent = sent(1, request(protocol, operation, is_streaming)).await;
+        let host = "https://bedrock-runtime.us-east-1.amazonaws.com";
+        assert_eq!(sent.uri, format!("{host}{path}"));
+    }
+    let sent = sent(1, request(P::BedrockRerank, Op::Invoke, false)).await;
+    assert_eq!(sent.uri, "https://bedrock-agent-runtime.us-east-1.amazonaws.com/rerank");
+    assert!(sent.headers["authorization"].contains("/us-east-1/bedrock/aws4_request"));
+}
+
+#[tokio::test]
+async fn a_model_counts_tokens_and_its_profile_does_not() {
+    let sent = sent(0, request(Protocol::Converse, Operation::CountTokens, false)).await;
+    assert!(sent.uri.ends_with("/model/anthropic.claude-sonnet-5/count-tokens"), "{}", sent.uri);
+}
+
+#[tokio::test]
+async fn the_clients_bytes_are_sent_unchanged_and_say_whose_they_are_in_a_header() {
+    for protocol in [
+        Protocol::OpenaiChat,
+        Protocol::OpenaiResponses,
+        Protocol::AnthropicMessages,
+        Protocol::InvokeModel,
+    ] {
+        let mut request = request(protocol, Operation::Invoke, false);
+        request.headers = vec![(METADATA_HEADER.to_owned(), r#"{"team":"x"}"#.to_owned())];
+        let sent = sent(0, request).await;
+        assert_eq!(sent.body, b"{\"n\": 1.0}");
+        assert_eq!(sent.headers["content-type"], "application/json");
+        assert_eq!(
+            sent.headers[METADATA_HEADER],
+            r#"{"team":"x","tenant_id":"acme","lob_id":"retail","call_id":"0199c0de-0000-7000-8000-000000000001"}"#
+        );
     }
 }
 
-fn refusing(status: u16, code: &str) -> FakeService {
-    let headers = [("x-amzn-errortype", code), ("x-amzn-requestid", "request-1")];
-    FakeService::answering(status, &headers, r#"{"message":"because"}"#)
+#[tokio::test]
+async fn converse_says_whose_it_is_in_its_body_and_counting_says_nothing_there() {
+    let converse = sent(0, request(Protocol::Converse, Operation::Invoke, true)).await;
+    assert!(!converse.headers.contains_key(METADATA_HEADER));
+    assert_eq!(converse.json()["requestMetadata"]["tenant_id"], "acme");
+    assert!(converse.body.ends_with(b",\"n\": 1.0}"));
+    let counting = sent(0, request(Protocol::Converse, Operation::CountTokens, false)).await;
+    assert_eq!(counting.body, b"{\"n\": 1.0}");
 }
 
 #[tokio::test]
-async fn the_whole_canonical_request_reaches_converse() {
-    let service = FakeService::answering(200, &[], ANSWER);
-    bedrock(&service).await.respond(&acme().call(0), full_request()).await.unwrap();
-    let sent = &service.sent()[0];
+async fn only_the_protocols_own_headers_are_passed_on() {
+    let mut request = request(Protocol::AnthropicMessages, Operation::Invoke, false);
+    let of_client = [
+        ("anthropic-beta", "a,b"),
+        ("anthropic-version", "2024-01-01"),
+        ("authorization", "Bearer forged"),
+        ("x-amz-security-token", "forged"),
+        ("x-amz-date", "forged"),
+        ("host", "elsewhere"),
+        ("content-length", "1"),
+        ("cookie", "a=b"),
+    ];
+    request.headers = of_client.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let sent = sent(0, request).await;
+    assert_eq!(sent.headers["anthropic-beta"], "a,b");
+    assert_eq!(sent.headers["anthropic-version"], "2024-01-01");
+    assert_eq!(sent.headers["x-amz-security-token"], "token0");
+    assert!(!sent.headers.contains_key("cookie"));
+    assert!(sent.headers.values().all(|value| !value.contains("forged") && value != "elsewhere"));
+}
+
+#[tokio::test]
+async fn messages_have_a_version_even_if_the_client_names_none() {
+    let sent = sent(0, request(Protocol::AnthropicMessages, Operation::Invoke, false)).await;
+    assert_eq!(sent.headers["anthropic-version"], ANTHROPIC_VERSION);
+}
+
+#[tokio::test]
+async fn invoke_models_headers_come_and_go() {
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-amzn-bedrock-input-token-count", "7"),
+        ("x-amzn-requestid", "request-1"),
+        ("date", "today"),
+    ];
+    let service = FakeService::answering(200, &headers, "{}");
+    let mut request = request(Protocol::InvokeModel, Operation::Invoke, false);
+    request.headers = vec![("accept".to_owned(), "image/png".to_owned())];
+    let answer = Bedrock::new(aws(&service)).send(&acme().call(0), request).await.unwrap();
+    assert_eq!(service.sent()[0].headers["accept"], "image/png");
+    assert_eq!(answer.provider_request_id.as_deref(), Some("request-1"));
+    let names: Vec<_> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["content-type", "x-amzn-bedrock-input-token-count"]);
+}
+
+#[tokio::test]
+async fn a_rerank_request_names_the_model_by_its_arn() {
+    let mut request = request(Protocol::BedrockRerank, Operation::Invoke, false);
+    let body = |arn: &str| {
+        serde_json::json!({"queries": [{"textQuery": {"text": MODEL_ARN}}], "rerankingConfiguration":
+            {"bedrockRerankingConfiguration": {"modelConfiguration": {"modelArn": arn}}}})
+    };
+    request.body = body(MODEL_ARN).to_string().into();
+    let sent = sent(1, request).await;
     assert_eq!(
-        sent.uri,
-        "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.anthropic.claude-sonnet-5/converse"
+        sent.json(),
+        body("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0")
     );
-    insta::with_settings!({ sort_maps => true }, { insta::assert_json_snapshot!(sent.json()) });
-}
-
-#[tokio::test]
-async fn a_streamed_call_sends_the_same_body() {
-    let service = FakeService::answering(200, &[], ANSWER);
-    let bedrock = bedrock(&service).await;
-    bedrock.respond(&acme().call(0), full_request()).await.unwrap();
-    drop(bedrock.stream(&acme().call(0), full_request()).await.unwrap());
-    let [whole, streamed] = service.sent().try_into().unwrap();
-    assert!(streamed.uri.ends_with("/model/us.anthropic.claude-sonnet-5/converse-stream"));
-    assert_eq!(streamed.json(), whole.json());
-}
-
-#[tokio::test]
-async fn a_small_request_says_nothing_that_it_need_not() {
-    let service = FakeService::answering(200, &[], ANSWER);
-    let request = ModelRequest {
-        messages: vec![Message {
-            role: Role::User,
-            content: vec![ContentBlock::Text("Hi".to_owned())],
-        }],
-        inference: InferenceParameters { max_tokens: Some(10), ..InferenceParameters::default() },
-        tool_choice: Some(ToolChoice::Auto),
-        ..ModelRequest::default()
-    };
-    bedrock(&service).await.respond(&acme().call(1), request).await.unwrap();
-    let sent = &service.sent()[0];
-    assert!(sent.uri.ends_with("/model/amazon.nova-pro-v1%3A0/converse"), "{}", sent.uri);
-    insta::with_settings!({ sort_maps => true }, { insta::assert_json_snapshot!(sent.json()) });
-}
-
-#[tokio::test]
-async fn the_answer_is_canonical_and_its_numbers_are_exact() {
-    let service = FakeService::answering(200, &[("x-amzn-requestid", "request-1")], ANSWER);
-    let answer =
-        bedrock(&service).await.respond(&acme().call(0), ModelRequest::default()).await.unwrap();
-    let expected = ModelResponse {
-        stop_sequence: None,
-        content: vec![
-            ContentBlock::Reasoning { text: "Hm.".to_owned(), signature: Some("c2ln".to_owned()) },
-            ContentBlock::Text("Hello".to_owned()),
-            ContentBlock::ToolUse {
-                id: "t1".to_owned(),
-                name: "get_weather".to_owned(),
-                input: json!({"city": "Oslo", "days": u64::MAX, "at": -1.5}),
-            },
-        ],
-        stop_reason: StopReason::ToolUse,
-        usage: TokenUsage { input: 10, output: 5, ..TokenUsage::default() },
-        provider_request_id: Some("request-1".to_owned()),
-    };
-    assert_eq!(answer, expected);
-}
-
-#[tokio::test]
-async fn the_session_signs_even_if_there_is_a_bearer_token() {
-    let clock = Clock::new();
-    let service = FakeService::answering(200, &[], ANSWER);
-    let sdk_config = sdk_config(&sts(&clock), &clock)
-        .into_builder()
-        .token_provider(aws_credential_types::provider::token::SharedTokenProvider::new(
-            aws_credential_types::Token::new("bearer", None),
-        ))
-        .auth_scheme_preference(AuthSchemePreference::from([AuthSchemeId::from("httpBearerAuth")]))
-        .build();
-    let settings = Settings { role_arn: ROLE_ARN.to_owned(), endpoint_url: None };
-    let bedrock =
-        Bedrock::with_connector(&sdk_config, settings, service.connector()).await.unwrap();
-    bedrock.respond(&acme().call(0), ModelRequest::default()).await.unwrap();
-    let authorization = &service.sent()[0].headers["authorization"];
-    assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=SESSION0/"), "{authorization}");
 }
 
 #[tokio::test]
@@ -189,81 +163,89 @@ async fn a_refusal_is_mapped_and_not_retried() {
         (500, "InternalServerException", ProviderErrorKind::Internal, true),
         (418, "TeapotException", ProviderErrorKind::InvalidRequest, false),
     ] {
-        let service = refusing(status, code);
-        let bedrock = bedrock(&service).await;
-        let whole = bedrock.respond(&acme().call(0), ModelRequest::default()).await.unwrap_err();
-        let streamed =
-            bedrock.stream(&acme().call(0), ModelRequest::default()).await.err().unwrap();
-        assert_eq!(whole, streamed);
-        assert_eq!((whole.kind, whole.may_have_run), (kind, may_have_run), "{code}");
+        let headers = [("x-amzn-errortype", code), ("x-amzn-requestid", "request-1")];
+        let service = FakeService::answering(status, &headers, r#"{"message":"because"}"#);
+        let error = error_of(&service, request(Protocol::Converse, Operation::Invoke, true)).await;
+        assert_eq!((error.kind, error.may_have_run), (kind, may_have_run), "{code}");
         assert_eq!(
-            (whole.message.as_str(), whole.provider_request_id.as_deref()),
+            (error.message.as_str(), error.provider_request_id.as_deref()),
             ("because", Some("request-1"))
         );
-        assert_eq!(service.sent().len(), 2, "{code}: one attempt per call");
+        assert_eq!(service.sent().len(), 1, "{code}: one attempt per call");
     }
 }
 
 #[tokio::test]
-async fn a_session_that_is_not_taken_is_not_used_again() {
-    let clock = Clock::new();
-    let sts = sts(&clock);
-    let bedrock = bedrock_with(&sts, &clock, &refusing(403, "ExpiredTokenException")).await;
-    for _ in 0..2 {
-        let error = bedrock.respond(&acme().call(0), ModelRequest::default()).await.unwrap_err();
+async fn a_guardrail_that_is_not_there_is_the_callers_mistake() {
+    let service = FakeService::answering(404, &[], r#"{"message":"no such guardrail"}"#);
+    let operation = Operation::ApplyGuardrail { id: "g".to_owned(), version: "1".to_owned() };
+    let error = error_of(&service, request(Protocol::Converse, operation, false)).await;
+    assert_eq!(error.kind, ProviderErrorKind::InvalidRequest);
+}
+
+#[tokio::test]
+async fn what_bedrock_does_not_speak_is_a_mistake_in_the_registry() {
+    let service = FakeService::answering(200, &[], "{}");
+    for protocol in [Protocol::JsonTemplate, Protocol::OpenaiEmbeddings, Protocol::Rerank] {
+        let error = error_of(&service, request(protocol, Operation::Invoke, false)).await;
         assert_eq!((error.kind, error.may_have_run), (ProviderErrorKind::Internal, false));
     }
-    assert_eq!(sts.sent().len(), 2);
+    assert!(service.sent().is_empty());
 }
 
-/// The errors of a call of each kind to a server on this machine.
-async fn errors_at(endpoint_url: String) -> Vec<ProviderError> {
-    let clock = Clock::new();
-    let settings = Settings { role_arn: ROLE_ARN.to_owned(), endpoint_url: Some(endpoint_url) };
-    let bedrock = Bedrock::new(&sdk_config(&sts(&clock), &clock), settings).await.unwrap();
-    let acme = acme();
-    vec![
-        bedrock.respond(&acme.call(0), ModelRequest::default()).await.unwrap_err(),
-        bedrock.stream(&acme.call(0), ModelRequest::default()).await.err().unwrap(),
-        bedrock.forward(&acme.call(0), Bytes::new()).await.err().unwrap(),
-    ]
+/// The pieces of an `authorization` header.
+fn authorization(headers: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
+    let (_, fields) = headers["authorization"].split_once(' ').unwrap();
+    fields.split(", ").map(|field| field.split_once('=').unwrap()).collect()
 }
 
+/// The SDK's own signer signs the same bytes the same way, whatever the model's id.
 #[tokio::test]
-async fn without_a_connection_nothing_has_run() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    for error in errors_at(url).await {
-        assert_eq!(
-            (error.kind, error.may_have_run),
-            (ProviderErrorKind::Unavailable, false),
-            "{error}"
+async fn paths_and_signatures_are_those_of_the_sdk() {
+    for id in [
+        "amazon.nova-pro-v1:0",
+        "us.anthropic.claude-sonnet-5",
+        "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2",
+    ] {
+        let service = FakeService::answering(200, &[], r#"{"output":{},"stopReason":"end_turn"}"#);
+        let connector = service.connector();
+        let config = aws_sdk_bedrockruntime::Config::builder()
+            .behavior_version(aws_sdk_bedrockruntime::config::BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SdkCredentials::new(
+                "SESSION0",
+                "secret",
+                Some("token0".to_owned()),
+                None,
+                "test",
+            ))
+            .time_source(Clock::new())
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build();
+        let sdk = aws_sdk_bedrockruntime::Client::from_conf(config);
+        drop(sdk.converse().model_id(id).send().await);
+        let of_sdk = &service.sent()[0];
+        let path = of_sdk.uri.strip_prefix("https://bedrock-runtime.us-east-1.amazonaws.com");
+        let converse = request(Protocol::Converse, Operation::Invoke, false);
+        assert_eq!(address(id, &converse).unwrap().1, path.unwrap());
+
+        let fields = authorization(&of_sdk.headers);
+        let signed_headers: Vec<_> = fields["SignedHeaders"]
+            .split(';')
+            .filter(|name| {
+                *name != "host"
+                    && !name.starts_with("x-amz-date")
+                    && *name != "x-amz-security-token"
+            })
+            .map(|name| (name, of_sdk.headers[name].as_str()))
+            .collect();
+        let ours = aws_transport::testing::signed(
+            &of_sdk.uri,
+            &signed_headers,
+            &of_sdk.body,
+            Credentials::new("SESSION0", "secret", Some("token0".to_owned()), None, "test"),
+            &Clock::new(),
         );
+        assert_eq!(authorization(&ours), fields, "{id}");
     }
-}
-
-#[tokio::test]
-async fn once_the_request_is_sent_the_model_may_have_run() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            drop(socket.read(&mut [0; 1_024]).await);
-        }
-    });
-    for error in errors_at(url).await {
-        assert_eq!(
-            (error.kind, error.may_have_run),
-            (ProviderErrorKind::Interrupted, true),
-            "{error}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_role_that_is_none_is_refused_at_the_start() {
-    let clock = Clock::new();
-    let settings = Settings { role_arn: "tenant-access".to_owned(), endpoint_url: None };
-    assert!(Bedrock::new(&sdk_config(&sts(&clock), &clock), settings).await.is_err());
 }

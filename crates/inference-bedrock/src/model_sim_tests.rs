@@ -1,17 +1,21 @@
 //! The adapter against the simulator, over real connections.
 
+use std::time::Duration;
+
+use aws_transport::testing::{Caller, acme, aws_at};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use inference::{
-    ContentBlock, Event, InferenceParameters, Message, ModelRequest, Provider as _, ProviderError,
-    ProviderErrorKind, Role, StopReason,
+    Event, Model, Operation, Protocol, ProviderAdapter as _, ProviderAnswer, ProviderError,
+    ProviderErrorKind, ProviderRequest, ProviderResponse, StopReason,
 };
 use metering::TokenUsage;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::testing::{Caller, Clock, ROLE_ARN, acme, sdk_config, sts};
-use crate::{Bedrock, Settings};
+use crate::Bedrock;
+
+const MODEL: &str = "us.anthropic.claude-sonnet-5";
 
 struct Simulated {
     bedrock: Bedrock,
@@ -23,10 +27,7 @@ impl Simulated {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(model_sim::serve(listener, model_sim::Options::default()));
-        let clock = Clock::new();
-        let settings = Settings { role_arn: ROLE_ARN.to_owned(), endpoint_url: Some(url.clone()) };
-        let bedrock = Bedrock::new(&sdk_config(&sts(&clock), &clock), settings).await.unwrap();
-        Self { bedrock, url }
+        Self { bedrock: Bedrock::new(aws_at(&url, Duration::from_secs(5))), url }
     }
 
     async fn calls(&self) -> Vec<Value> {
@@ -35,30 +36,69 @@ impl Simulated {
         serde_json::from_value(answer["calls"].take()).unwrap()
     }
 
-    async fn stream(&self, directive: &Value) -> Vec<Result<Event, ProviderError>> {
-        let acme = acme();
-        let events = self.bedrock.stream(&acme.call(0), scripted(directive)).await.unwrap();
-        events.collect().await
+    async fn send(&self, request: ProviderRequest) -> Result<ProviderResponse, ProviderError> {
+        self.bedrock.send(&acme().call(0), request).await
+    }
+
+    /// The canonical events of a streamed Converse answer, and the error that ended it.
+    async fn stream(&self, directive: &Value) -> (Vec<Event>, Option<ProviderError>) {
+        let mut body = self.send(converse(directive, true)).await.unwrap().body;
+        let codec = Protocol::Converse.codec().unwrap();
+        let mut reader = codec.stream(&model());
+        let mut events = Vec::new();
+        let mut error = None;
+        while let Some(piece) = body.next().await {
+            let frames = match piece {
+                Ok(bytes) => reader.push(&bytes),
+                Err(cut) => {
+                    error = Some(cut);
+                    break;
+                }
+            };
+            for frame in frames {
+                events.extend(frame.events);
+                error = error.or(frame.error);
+            }
+        }
+        for frame in reader.finish() {
+            events.extend(frame.events);
+            error = error.or(frame.error);
+        }
+        (events, error)
     }
 }
 
-fn scripted(directive: &Value) -> ModelRequest {
-    ModelRequest {
-        messages: vec![Message {
-            role: Role::User,
-            content: vec![ContentBlock::Text(format!("Hi [sim {directive}]"))],
-        }],
-        inference: InferenceParameters { max_tokens: Some(100), ..InferenceParameters::default() },
-        ..ModelRequest::default()
+fn model() -> Model {
+    acme().models[0].as_ref().clone()
+}
+
+fn request(protocol: Protocol, body: &Value, is_streaming: bool) -> ProviderRequest {
+    let body = Bytes::from(body.to_string());
+    ProviderRequest {
+        protocol,
+        operation: Operation::Invoke,
+        is_streaming,
+        headers: Vec::new(),
+        body,
     }
 }
 
-fn chat_body(directive: &Value) -> Bytes {
+fn converse(directive: &Value, is_streaming: bool) -> ProviderRequest {
+    let messages =
+        json!([{"role": "user", "content": [{"text": format!("Hi [sim {directive}]")}]}]);
+    let body = json!({"messages": messages, "inferenceConfig": {"maxTokens": 100}});
+    request(Protocol::Converse, &body, is_streaming)
+}
+
+fn chat(directive: &Value) -> ProviderRequest {
     let messages = json!([{"role": "user", "content": format!("Hi [sim {directive}]")}]);
-    let model = "us.anthropic.claude-sonnet-5";
-    json!({"model": model, "stream": true, "max_tokens": 100, "messages": messages})
-        .to_string()
-        .into()
+    let body = json!({"model": MODEL, "stream": true, "max_tokens": 100, "messages": messages});
+    request(Protocol::OpenaiChat, &body, true)
+}
+
+async fn whole(response: ProviderResponse) -> Vec<u8> {
+    let pieces: Vec<_> = response.body.map(Result::unwrap).collect().await;
+    pieces.concat()
 }
 
 const USAGE: TokenUsage = TokenUsage {
@@ -71,37 +111,38 @@ const USAGE: TokenUsage = TokenUsage {
     search_units: 0,
 };
 
-#[tokio::test]
-async fn an_answer_and_its_usage_come_back_whole() {
-    let simulated = Simulated::start().await;
-    let script = json!({"chunks": ["Hel", "lo"], "usage": USAGE,
-        "tool_calls": [{"name": "get_weather", "arguments": {"days": 3}}]});
-    let answer = simulated.bedrock.respond(&acme().call(0), scripted(&script)).await.unwrap();
-    assert_eq!(answer.usage, USAGE);
-    assert_eq!(answer.stop_reason, StopReason::ToolUse);
-    let [ContentBlock::Text(text), ContentBlock::ToolUse { name, input, .. }] =
-        answer.content.as_slice()
-    else {
-        panic!("{answer:?}")
-    };
-    assert_eq!(
-        (text.as_str(), name.as_str(), input),
-        ("Hello", "get_weather", &json!({"days": 3}))
-    );
+/// The same, as the simulator reads it.
+fn usage() -> Value {
+    json!({"input": 10, "output": 2, "cache_read": 3, "cache_write_5m": 4, "cache_write_1h": 5})
 }
 
 #[tokio::test]
-async fn a_stream_comes_back_in_its_chunks_with_usage_last() {
+async fn an_answer_and_its_usage_come_back_whole() {
     let simulated = Simulated::start().await;
-    let events = simulated.stream(&json!({"chunks": ["Hel", "lo"], "usage": USAGE})).await;
-    let expected = [
-        Event::TextDelta { block: 0, text: "Hel".to_owned() },
-        Event::TextDelta { block: 0, text: "lo".to_owned() },
-        Event::BlockStop { block: 0 },
-        Event::Stop { reason: StopReason::EndTurn, stop_sequence: None },
-        Event::Usage(USAGE),
-    ];
-    assert_eq!(events, expected.map(Ok));
+    let script = json!({"chunks": ["Hel", "lo"], "usage": usage()});
+    let response = simulated.send(converse(&script, false)).await.unwrap();
+    assert!(response.provider_request_id.is_some());
+    let body = whole(response).await.into();
+    let answer = ProviderAnswer { body, ..ProviderAnswer::default() };
+    let answer = Protocol::Converse.codec().unwrap().read(&model(), &answer).unwrap();
+    assert_eq!((answer.usage, answer.stop_reason), (USAGE, StopReason::EndTurn));
+}
+
+#[tokio::test]
+async fn a_stream_comes_back_in_its_chunks_with_its_usage() {
+    let simulated = Simulated::start().await;
+    let (events, error) =
+        simulated.stream(&json!({"chunks": ["Hel", "lo"], "usage": usage()})).await;
+    assert_eq!(error, None);
+    let text: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::TextDelta { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(text, ["Hel", "lo"]);
+    assert!(events.contains(&Event::Usage(USAGE)), "{events:?}");
 }
 
 #[tokio::test]
@@ -115,11 +156,10 @@ async fn a_stream_that_fails_or_is_cut_ends_in_one_error() {
         ),
         (json!({"chunks": chunks, "cut_after_chunks": 2}), ProviderErrorKind::Interrupted),
     ] {
-        let events = simulated.stream(&script).await;
-        let (last, before) = events.split_last().unwrap();
-        let error = last.as_ref().unwrap_err();
+        let (events, error) = simulated.stream(&script).await;
+        let error = error.unwrap();
         assert_eq!((error.kind, error.may_have_run), (kind, true), "{error}");
-        let texts = before.iter().filter(|event| matches!(event, Ok(Event::TextDelta { .. })));
+        let texts = events.iter().filter(|event| matches!(event, Event::TextDelta { .. }));
         assert_eq!(texts.count(), 2);
     }
 }
@@ -128,13 +168,8 @@ async fn a_stream_that_fails_or_is_cut_ends_in_one_error() {
 async fn a_throttled_call_is_one_call() {
     let simulated = Simulated::start().await;
     let script = json!({"error": {"status": 429}});
-    let acme = acme();
-    let bedrock = &simulated.bedrock;
-    for error in [
-        bedrock.respond(&acme.call(0), scripted(&script)).await.unwrap_err(),
-        bedrock.stream(&acme.call(0), scripted(&script)).await.err().unwrap(),
-        bedrock.forward(&acme.call(0), chat_body(&script)).await.err().unwrap(),
-    ] {
+    for request in [converse(&script, false), converse(&script, true), chat(&script)] {
+        let error = simulated.send(request).await.err().unwrap();
         assert_eq!((error.kind, error.may_have_run), (ProviderErrorKind::Throttled, false));
     }
     assert_eq!(simulated.calls().await.len(), 3);
@@ -143,33 +178,36 @@ async fn a_throttled_call_is_one_call() {
 #[tokio::test]
 async fn a_forwarded_stream_passes_through() {
     let simulated = Simulated::start().await;
-    let body = chat_body(&json!({"chunks": ["Hel", "lo"]}));
-    let response = simulated.bedrock.forward(&acme().call(0), body.clone()).await.unwrap();
-    assert!(response.content_type.unwrap().starts_with("text/event-stream"));
-    let answer: Vec<_> = response.body.map(Result::unwrap).collect().await;
-    assert!(answer.concat().ends_with(b"data: [DONE]\n\n"));
+    let request = chat(&json!({"chunks": ["Hel", "lo"]}));
+    let response = simulated.send(request.clone()).await.unwrap();
+    let content_type = response.headers.iter().find(|(name, _)| name == "content-type").unwrap();
+    assert!(content_type.1.starts_with("text/event-stream"));
+    assert!(whole(response).await.ends_with(b"data: [DONE]\n\n"));
     let calls = simulated.calls().await;
-    assert_eq!(calls[0]["request_body"], serde_json::from_slice::<Value>(&body).unwrap());
+    assert_eq!(calls[0]["request_body"], serde_json::from_slice::<Value>(&request.body).unwrap());
 }
 
 #[tokio::test]
 async fn every_call_carries_its_tenant_and_its_session() {
     let simulated = Simulated::start().await;
     let script = json!({"chunks": ["Hi"]});
-    let model = ["us.anthropic.claude-sonnet-5"];
-    let (acme, globex) = (Caller::new("acme", &model), Caller::new("globex", &model));
-    simulated.bedrock.respond(&acme.call(0), scripted(&script)).await.unwrap();
-    drop(simulated.bedrock.stream(&globex.call(0), scripted(&script)).await.unwrap());
-    drop(simulated.bedrock.forward(&acme.call(0), chat_body(&script)).await.unwrap());
+    let (acme, globex) = (Caller::new("acme", &[MODEL]), Caller::new("globex", &[MODEL]));
+    for (caller, request) in [
+        (&acme, converse(&script, false)),
+        (&globex, converse(&script, true)),
+        (&acme, chat(&script)),
+    ] {
+        whole(simulated.bedrock.send(&caller.call(0), request).await.unwrap()).await;
+    }
     let calls = simulated.calls().await;
     let seen: Vec<_> = calls
         .iter()
         .map(|call| [&call["api"], &call["tenant_id"], &call["model"], &call["access_key_id"]])
         .collect();
     let expected = [
-        ["converse", "acme", model[0], "SESSION0"],
-        ["converse-stream", "globex", model[0], "SESSION1"],
-        ["chat-completions", "acme", model[0], "SESSION0"],
+        ["converse", "acme", MODEL, "SESSION0"],
+        ["converse-stream", "globex", MODEL, "SESSION1"],
+        ["chat-completions", "acme", MODEL, "SESSION0"],
     ];
     assert_eq!(seen, expected);
     assert!(calls.iter().all(|call| call["call_id"] == "0199c0de-0000-7000-8000-000000000001"));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use inference_bedrock::{Bedrock, Settings};
+use providers::{EndpointUrls, Providers, Settings};
 use store_dynamodb::{Configuration, Ledger};
 
 use crate::Cache;
@@ -24,7 +24,7 @@ pub struct State<C, L, P> {
     pub now_ms: fn() -> i64,
 }
 
-impl State<Configuration, Ledger, Bedrock> {
+impl State<Configuration, Ledger, Providers> {
     /// Connects to what the environment names: `TENANCY_TABLE`, `LEDGER_TABLE`,
     /// `TENANT_ACCESS_ROLE_ARN` and, optionally, `HEARTBEAT_INTERVAL_MS`.
     ///
@@ -37,7 +37,8 @@ impl State<Configuration, Ledger, Bedrock> {
         let (tenancy, ledger) = (std::env::var("TENANCY_TABLE")?, std::env::var("LEDGER_TABLE")?);
         let settings = Settings {
             role_arn: std::env::var("TENANT_ACCESS_ROLE_ARN")?,
-            endpoint_url: std::env::var("AWS_ENDPOINT_URL_BEDROCK_RUNTIME").ok(),
+            endpoint_urls: EndpointUrls::from_variables(|name| std::env::var(name).ok()),
+            uploads_bucket: std::env::var("UPLOADS_BUCKET").ok(),
         };
         let sdk = aws_config::load_from_env().await;
         let client = store_dynamodb::client(&sdk);
@@ -45,7 +46,7 @@ impl State<Configuration, Ledger, Bedrock> {
             configuration: Cache::new(Configuration::new(client.clone(), tenancy)),
             ledger: Ledger::new(client, ledger),
             region: sdk.region().map(ToString::to_string).unwrap_or_default(),
-            provider: Bedrock::new(&sdk, settings).await?,
+            provider: Providers::new(&sdk, settings)?,
             heartbeat: Duration::from_millis(heartbeat_ms.unwrap_or(10_000)),
             now_ms: unix_ms,
         })

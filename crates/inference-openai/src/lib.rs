@@ -1,0 +1,7 @@
+//! Servers that speak OpenAI's API as an [`inference::ProviderAdapter`]: vLLM, Ollama, TGI on machines
+//! of one's own, and third parties.
+
+mod address;
+mod openai;
+
+pub use openai::OpenaiCompatible;
