@@ -13,8 +13,8 @@ use crate::plan::Usage;
 
 /// Calls kept; older ones are forgotten.
 const MAX_CALLS: usize = 100_000;
-/// Bytes kept of one request's body.
-const MAX_BODY: usize = 64 * 1024;
+/// Bytes kept of one request's body: more than a coding agent sends.
+const MAX_BODY: usize = 1024 * 1024;
 /// Bytes kept of all bodies together; older calls are forgotten.
 const MAX_BODIES: usize = 256 * 1024 * 1024;
 
