@@ -13,7 +13,7 @@ use super::error::error_of;
 /// A message as the answer's body or in `message_start`.
 pub(super) fn message(
     head: &AnswerHead,
-    content: Vec<Value>,
+    content: &[Value],
     stop: Option<(&StopReason, Option<&str>)>,
     usage: &TokenUsage,
 ) -> Value {
@@ -117,26 +117,27 @@ pub(super) fn usage_of(usage: &Value, before: Option<TokenUsage>) -> Option<Toke
         return before;
     }
     let before = before.unwrap_or_default();
-    let long = count("/cache_creation/ephemeral_1h_input_tokens");
-    let short = count("/cache_creation/ephemeral_5m_input_tokens");
-    let (cache_write_5m, cache_write_1h) =
-        match (short, long, count("/cache_creation_input_tokens")) {
-            (Some(short), Some(long), _) => (short, long),
-            // Without the parts, the sum is split as it was before.
-            (_, _, Some(total)) => {
-                let long = long.unwrap_or(before.cache_write_1h).min(total);
-                (total - long, long)
-            }
-            (short, long, None) => {
-                (short.unwrap_or(before.cache_write_5m), long.unwrap_or(before.cache_write_1h))
-            }
-        };
+    let one_hour = count("/cache_creation/ephemeral_1h_input_tokens");
+    let five_minutes = count("/cache_creation/ephemeral_5m_input_tokens");
+    let sum = count("/cache_creation_input_tokens");
+    let written = match (five_minutes, one_hour, sum) {
+        (Some(five_minutes), Some(one_hour), _) => (five_minutes, one_hour),
+        // Without the parts, the sum is split as it was before.
+        (_, one_hour, Some(sum)) => {
+            let one_hour = one_hour.unwrap_or(before.cache_write_1h).min(sum);
+            (sum - one_hour, one_hour)
+        }
+        (five_minutes, one_hour, None) => (
+            five_minutes.unwrap_or(before.cache_write_5m),
+            one_hour.unwrap_or(before.cache_write_1h),
+        ),
+    };
     Some(TokenUsage {
         input: input.unwrap_or(before.input),
         output: output.unwrap_or(before.output),
         cache_read: count("/cache_read_input_tokens").unwrap_or(before.cache_read),
-        cache_write_5m,
-        cache_write_1h,
+        cache_write_5m: written.0,
+        cache_write_1h: written.1,
         ..before
     })
 }

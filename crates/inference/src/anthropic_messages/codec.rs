@@ -80,7 +80,7 @@ impl Writer<'_> {
             set("system", system.into());
         }
         set("messages", self.messages(request)?);
-        self.set_tools(request, &mut set);
+        Self::set_tools(request, &mut set);
         let inference = &request.inference;
         for (name, value) in [("temperature", inference.temperature), ("top_p", inference.top_p)] {
             if let Some(value) = value {
@@ -133,7 +133,7 @@ impl Writer<'_> {
         Ok(body)
     }
 
-    fn set_tools(&self, request: &ModelRequest, set: &mut impl FnMut(&str, Value)) {
+    fn set_tools(request: &ModelRequest, set: &mut impl FnMut(&str, Value)) {
         let mut tools: Vec<Value> = request.tools.iter().map(tool_json).collect();
         let mut choice = match &request.tool_choice {
             None => None,

@@ -95,7 +95,7 @@ impl Renderer {
             return;
         }
         let likely = TokenUsage { input: self.head.likely_input, ..TokenUsage::default() };
-        let message = message(&self.head, Vec::new(), None, &self.usage.unwrap_or(likely));
+        let message = message(&self.head, &[], None, &self.usage.unwrap_or(likely));
         self.write(output, &json!({"type": "message_start", "message": message}));
     }
 
@@ -212,7 +212,7 @@ impl Renderer {
 impl AnswerRenderer for Renderer {
     fn response(&mut self, response: &ModelResponse) -> Bytes {
         let stop = (&response.stop_reason, response.stop_sequence.as_deref());
-        let message = message(&self.head, content_of(response), Some(stop), &response.usage);
+        let message = message(&self.head, &content_of(response), Some(stop), &response.usage);
         message.to_string().into()
     }
 

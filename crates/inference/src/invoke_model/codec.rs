@@ -136,13 +136,13 @@ enum Vendor {
 impl StreamReader for ChunkReader {
     fn push(&mut self, bytes: &[u8]) -> Vec<Frame> {
         let messages = self.splitter.push(bytes);
-        messages.into_iter().map(|message| self.read(message)).collect()
+        messages.iter().map(|message| self.read(message)).collect()
     }
 
     fn finish(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         if let Some(message) = self.splitter.finish() {
-            let mut frame = self.read(message);
+            let mut frame = self.read(&message);
             // Half a message is of no use to anybody.
             frame.bytes = Bytes::new();
             frames.push(frame);
@@ -169,14 +169,14 @@ impl StreamReader for ChunkReader {
 }
 
 impl ChunkReader {
-    fn read(&mut self, message: Message) -> Frame {
+    fn read(&mut self, message: &Message) -> Frame {
         let mut frame = Frame { bytes: message.bytes.clone(), ..Frame::default() };
         if self.is_broken {
             return frame;
         }
         let result = match (message.error(), &message.kind) {
             (Some(error), _) => Err(error),
-            (None, Kind::Event(kind)) if kind == "chunk" => self.read_chunk(&message),
+            (None, Kind::Event(kind)) if kind == "chunk" => self.read_chunk(message),
             (None, _) => Ok(Vec::new()),
         };
         match result {

@@ -48,17 +48,15 @@ fn set(text: &str, keys: &[String], value: &Value) -> Option<String> {
         return Some(value.to_string());
     };
     let members = Members::of(text).ok()?;
-    let new = match members.iter().find(|member| member.key == *key) {
-        Some(member) => match text.get(member.value.clone())? {
-            "null" => set("{}", rest, value)?,
-            inner => set(inner, rest, value)?,
-        },
-        None => {
-            let value = set("{}", rest, value)?;
-            let quoted = Value::from(key.as_str()).to_string();
-            let escaped = quoted.get(1..quoted.len().saturating_sub(1))?;
-            return Some(members.rewrite(text, |_| Edit::Keep, &[(escaped, value)]));
-        }
+    let Some(member) = members.iter().find(|member| member.key == *key) else {
+        let quoted = Value::from(key.as_str()).to_string();
+        let escaped = quoted.get(1..quoted.len().saturating_sub(1))?;
+        let value = set("{}", rest, value)?;
+        return Some(members.rewrite(text, |_| Edit::Keep, &[(escaped, value)]));
+    };
+    let new = match text.get(member.value.clone())? {
+        "null" => set("{}", rest, value)?,
+        inner => set(inner, rest, value)?,
     };
     let edit = |member: &Member| {
         if member.key == *key { Edit::Replace(new.clone()) } else { Edit::Keep }

@@ -179,14 +179,14 @@ fn run(request: MessagesRequest) -> Result<(), TestCaseError> {
     prop_assert!(
         bound.likely_input <= bound.input && bound.input <= u64::from(native.context_window)
     );
-    if let Ok(canonical) = request.to_canonical(&converse_model(), bound.max_tokens) {
-        if let Ok(written) = MessagesCodec.write(&canonical, &native, true) {
-            // What is written is a request itself, unless nothing of it was worth writing.
-            let again = MessagesRequest::parse(&written.body, &written.headers);
-            let is_empty =
-                again.as_ref().is_err_and(|error| error.param.as_deref() == Some("messages"));
-            prop_assert!(again.is_ok() || is_empty, "{:?}", again);
-        }
+    if let Ok(canonical) = request.to_canonical(&converse_model(), bound.max_tokens)
+        && let Ok(written) = MessagesCodec.write(&canonical, &native, true)
+    {
+        // What is written is a request itself, unless nothing of it was worth writing.
+        let again = MessagesRequest::parse(&written.body, &written.headers);
+        let is_empty =
+            again.as_ref().is_err_and(|error| error.param.as_deref() == Some("messages"));
+        prop_assert!(again.is_ok() || is_empty, "{:?}", again);
     }
     let forwarded: Value =
         serde_json::from_slice(&request.forward(&native, 9).unwrap().body).unwrap();

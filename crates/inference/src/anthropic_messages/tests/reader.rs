@@ -13,13 +13,11 @@ fn frames(stream: &str) -> Vec<Frame> {
 }
 
 fn sse(events: &[&str]) -> String {
-    events
-        .iter()
-        .map(|data| {
-            let name = data.split('"').nth(3).unwrap_or_default();
-            format!("event: {name}\ndata: {data}\n\n")
-        })
-        .collect()
+    let event = |data: &&str| {
+        let name = data.split('"').nth(3).unwrap_or_default();
+        format!("event: {name}\ndata: {data}\n\n")
+    };
+    events.iter().map(event).collect::<Vec<_>>().concat()
 }
 
 const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","content":[],"usage":{"input_tokens":9,"cache_creation_input_tokens":300,"cache_read_input_tokens":20,"cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200},"output_tokens":2}}}"#;
