@@ -20,7 +20,7 @@ const MAX_STOP_SEQUENCES: usize = 4;
 /// - fields that the registry lists in `drop_fields` are treated as absent;
 /// - `temperature` and `top_p` are left out for models without `sampling_parameters`;
 /// - hints are ignored: `seed`, `verbosity`, `prediction`, `user`, `metadata`, `store`, prompt cache options,
-///   image `detail`, and, on models that lack them, `reasoning_effort`, a tool's `strict` and `thinking` that is
+///   a message's `name`, image `detail`, and, on models that lack them, `reasoning_effort`, a tool's `strict` and `thinking` that is
 ///   not `enabled`;
 /// - texts that are empty are left out;
 /// - fields that are not known here are ignored, since SDKs add them often.
