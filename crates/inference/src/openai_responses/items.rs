@@ -142,7 +142,7 @@ impl Body {
             ContentBlock::ToolUse { id, name, input } => Self::Call {
                 call_id: id.clone(),
                 tool: client_tool(name, toolbox),
-                arguments: input.to_string(),
+                arguments: arguments_text(input),
             },
             ContentBlock::Text(_)
             | ContentBlock::Image { .. }
@@ -151,6 +151,11 @@ impl Body {
             | ContentBlock::ToolResult { .. } => return None,
         })
     }
+}
+
+/// Arguments as text. What the model wrote is not always JSON: then they are that text already.
+pub(super) fn arguments_text(input: &Value) -> String {
+    input.as_str().map_or_else(|| input.to_string(), str::to_owned)
 }
 
 /// How the client knows the tool that the model calls `name`.

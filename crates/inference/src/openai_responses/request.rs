@@ -129,10 +129,17 @@ impl ResponsesRequest {
         ids
     }
 
-    /// The request, with the files that it names; those that do not exist are missing.
-    #[must_use]
-    pub fn with_uploads(self, uploads: BTreeMap<String, Upload>) -> Self {
-        Self { uploads, ..self }
+    /// The request, with the files that it names. An id that is not among `uploads` is refused.
+    pub fn with_uploads(mut self, uploads: &[(String, Upload)]) -> Result<Self, BadRequest> {
+        self.uploads.extend(uploads.iter().cloned());
+        if let Some(id) = self.upload_ids().iter().find(|id| !self.uploads.contains_key(*id)) {
+            let id: String = id.chars().take(128).collect();
+            let message = format!(
+                "There is no file `{id}`: it was never uploaded to this gateway, or is gone. Upload it, and name it by the id that the upload returns."
+            );
+            return Err(BadRequest::new("file_not_found", "input", message));
+        }
+        Ok(self)
     }
 
     /// The items of the conversation; a plain text is a message of the user.

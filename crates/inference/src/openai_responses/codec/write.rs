@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::openai_responses::canonical::is_droppable;
+use crate::openai_responses::items::arguments_text;
 use crate::openai_responses::media::data_url_of;
 use crate::openai_responses::seal::open_foreign;
 use crate::{
@@ -169,7 +170,7 @@ impl Writer<'_> {
                     "type": "function_call",
                     "call_id": id,
                     "name": name,
-                    "arguments": input.to_string(),
+                    "arguments": arguments_text(input),
                 }));
             }
             ContentBlock::ToolResult { id, content, is_error } => {

@@ -3,8 +3,9 @@ use serde_json::{Value, json};
 use super::native_model;
 use crate::openai_responses::ResponsesCodec;
 use crate::{
-    BadRequest, Capabilities, Codec as _, ContentBlock, Event, InferenceParameters, Message, Model,
-    ModelRequest, ProviderAnswer, ProviderErrorKind, Role, StopReason, Thinking, ToolResultContent,
+    BadRequest, Capabilities, Codec as _, ContentBlock, Event, GenerateRequest as _,
+    InferenceParameters, Message, Model, ModelRequest, ProviderAnswer, ProviderErrorKind, Role,
+    StopReason, Thinking, ToolResultContent,
 };
 
 fn user(content: Vec<ContentBlock>) -> Message {
@@ -117,6 +118,22 @@ fn reasoning_of_the_provider_goes_back_as_it_came() {
     let items = body["input"].as_array().unwrap();
     assert_eq!(items.len(), 4, "what another provider signed is left out");
     assert_eq!((&items[1]["encrypted_content"], &items[2]), (&json!("1.a.b"), &hidden));
+}
+
+#[test]
+fn arguments_that_are_not_json_stay_as_they_are() {
+    let call = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{\"cut"});
+    let answer = read(&json!({"status": "completed", "output": [call]})).unwrap();
+    let client = super::parse(&super::request(json!({}))).unwrap();
+    let told: Value =
+        serde_json::from_slice(&client.renderer(super::head()).response(&answer)).unwrap();
+    assert_eq!(told["output"][0]["arguments"], "{\"cut");
+    let result =
+        ContentBlock::ToolResult { id: "c".to_owned(), content: Vec::new(), is_error: true };
+    let messages =
+        vec![Message { role: Role::Assistant, content: answer.content }, user(vec![result])];
+    let request = asking(ModelRequest { messages, ..ModelRequest::default() });
+    assert_eq!(write(&request, &native_model()).unwrap()["input"][1]["arguments"], "{\"cut");
 }
 
 #[test]
