@@ -228,8 +228,9 @@ fn uploads_stand_where_they_are_named() {
     };
     let uploads =
         [("file_1", upload("image/png")), ("file_2", upload("text/plain; charset=utf-8"))];
-    let uploads = uploads.into_iter().map(|(id, upload)| (id.to_owned(), upload)).collect();
-    let request = request.with_uploads(uploads);
+    let uploads = uploads.map(|(id, upload)| (id.to_owned(), upload));
+    assert_eq!(request.clone().with_uploads(&uploads[..1]).unwrap_err().code, "file_not_found");
+    let request = request.with_uploads(&uploads).unwrap();
     let source = |capabilities: Capabilities| {
         let model = Model { capabilities, ..converse_model() };
         let canonical = request.to_canonical(&model, 9).unwrap();
