@@ -2,6 +2,8 @@
 //! of one's own, and third parties.
 
 mod address;
+#[cfg(test)]
+mod model_sim_tests;
 mod openai;
 
 pub use openai::OpenaiCompatible;

@@ -139,4 +139,4 @@ fn without_key(error: ProviderError, secret: &Secret) -> ProviderError {
 
 #[cfg(test)]
 #[path = "openai_tests.rs"]
-mod tests;
+pub(crate) mod tests;

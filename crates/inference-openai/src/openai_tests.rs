@@ -11,7 +11,7 @@ use super::*;
 const SECRET: &str = "sk-secret-1";
 
 /// Someone who may use one model of a server at `base_url`.
-fn caller(base_url: &str) -> Caller {
+pub(crate) fn caller(base_url: &str) -> Caller {
     let mut caller = Caller::new("acme", &[]);
     caller.provider = ProviderConfig {
         id: "vllm".to_owned(),
@@ -29,7 +29,7 @@ fn caller(base_url: &str) -> Caller {
     caller
 }
 
-fn request(protocol: Protocol, is_streaming: bool) -> ProviderRequest {
+pub(crate) fn request(protocol: Protocol, is_streaming: bool) -> ProviderRequest {
     ProviderRequest {
         protocol,
         operation: Operation::Invoke,

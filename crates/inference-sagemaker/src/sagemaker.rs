@@ -97,4 +97,4 @@ fn unwrapped(response: ProviderResponse) -> ProviderResponse {
 
 #[cfg(test)]
 #[path = "sagemaker_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -10,17 +10,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn caller() -> Caller {
+pub(crate) fn caller() -> Caller {
     let mut caller = Caller::new("acme", &[]);
     caller.provider = fixtures::provider("sagemaker");
     let model = fixtures::model("llama", Protocol::OpenaiChat);
     let provider = "sagemaker".to_owned();
-    let provider_model_id = "Llama-Chat".to_owned();
+    let provider_model_id = "Llama-chat".to_owned();
     caller.models = vec![Arc::new(inference::Model { provider, provider_model_id, ..model })];
     caller
 }
 
-fn request(is_streaming: bool) -> ProviderRequest {
+pub(crate) fn request(is_streaming: bool) -> ProviderRequest {
     ProviderRequest {
         protocol: Protocol::OpenaiChat,
         operation: Operation::Invoke,
@@ -48,7 +48,7 @@ async fn streamed(body: Vec<u8>) -> (Vec<u8>, Option<ProviderError>) {
         .await
 }
 
-async fn collected(mut response: ProviderResponse) -> (Vec<u8>, Option<ProviderError>) {
+pub(crate) async fn collected(mut response: ProviderResponse) -> (Vec<u8>, Option<ProviderError>) {
     let mut bytes = Vec::new();
     while let Some(piece) = response.body.next().await {
         match piece {
@@ -85,7 +85,7 @@ async fn an_endpoint_is_called_as_the_tenant() {
     let sent = sent(&caller(), false).await;
     assert_eq!(
         sent.uri,
-        "https://runtime.sagemaker.us-east-1.amazonaws.com/endpoints/Llama-Chat/invocations"
+        "https://runtime.sagemaker.us-east-1.amazonaws.com/endpoints/Llama-chat/invocations"
     );
     assert_eq!(sent.body, b"{\"n\": 1.0}");
     assert_eq!(sent.headers["content-type"], "application/json");
@@ -103,7 +103,7 @@ async fn a_stream_has_a_path_of_its_own_and_a_provider_its_region_and_headers() 
     let sent = sent(&caller, true).await;
     assert_eq!(
         sent.uri,
-        "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/Llama-Chat/invocations-response-stream"
+        "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/Llama-chat/invocations-response-stream"
     );
     assert_eq!(sent.headers[component], "llama-1");
 }
@@ -181,7 +181,7 @@ async fn refusals_are_told_apart() {
         (
             400,
             "ValidationError",
-            r#"{"Message":"Endpoint Llama-Chat of account 1 not found."}"#,
+            r#"{"Message":"Endpoint Llama-chat of account 1 not found."}"#,
             ProviderErrorKind::ModelNotFound,
             false,
         ),

@@ -263,7 +263,9 @@ fn local_aws(layout: &Layout, ports: Ports, venv: &Venv, state: &Path) -> Comman
         .env("IOT_MTLS_ENABLED", "0")
         .env("SFTP_ENABLED", "0")
         // Functions inherit this, and so call the simulated models where they would call Bedrock.
-        .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", ports.models_url());
+        .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", ports.models_url())
+        .env("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", ports.models_url())
+        .env("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", ports.models_url());
     command
 }
 
