@@ -15,9 +15,8 @@ pub(super) fn message(
     head: &AnswerHead,
     content: &[Value],
     stop: Option<(&StopReason, Option<&str>)>,
-    usage: &TokenUsage,
+    mut usage: Value,
 ) -> Value {
-    let mut usage = usage_json(usage);
     if let Some(usage) = usage.as_object_mut() {
         usage.insert("service_tier".to_owned(), "standard".into());
     }

@@ -3,7 +3,8 @@
 //!
 //! A request keeps its original bytes: a model that speaks Messages gets them with nothing changed but the
 //! model's name and what the registry says (`drop_fields`, `anthropic_beta`), so whatever is new in the
-//! API passes. Any other model gets a translation, in which
+//! API passes. (Thinking without a signature is taken out: a model that signs nothing answered an earlier turn,
+//! and one that does would refuse the whole conversation.) Any other model gets a translation, in which
 //!
 //! - unknown top-level fields are ignored, and so are hints: `metadata`, `context_management`,
 //!   `thinking.display`, `diagnostics`, `container`, and a tool's `eager_input_streaming`, `defer_loading`,
@@ -31,6 +32,7 @@ mod count;
 mod error;
 mod events;
 mod forward;
+mod nested;
 mod render;
 mod request;
 #[cfg(test)]
@@ -44,6 +46,6 @@ pub use request::MessagesRequest;
 
 pub(crate) use answer::read_message;
 pub(crate) use events::{EventReader, metrics_of};
-pub(crate) use forward::betas_of;
+pub(crate) use forward::{betas_of, without_unsigned};
 pub(crate) use render::{Framing, Renderer};
 pub(crate) use request::utf8;

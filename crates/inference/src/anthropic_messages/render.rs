@@ -95,7 +95,12 @@ impl Renderer {
             return;
         }
         let likely = TokenUsage { input: self.head.likely_input, ..TokenUsage::default() };
-        let message = message(&self.head, &[], None, &self.usage.unwrap_or(likely));
+        let mut usage = usage_json(&self.usage.unwrap_or(likely));
+        if let (None, Some(usage)) = (self.usage, usage.as_object_mut()) {
+            // SDKs correct the sums in the end, but never their parts: better none than wrong ones.
+            usage.insert("cache_creation".to_owned(), Value::Null);
+        }
+        let message = message(&self.head, &[], None, usage);
         self.write(output, &json!({"type": "message_start", "message": message}));
     }
 
@@ -212,7 +217,8 @@ impl Renderer {
 impl AnswerRenderer for Renderer {
     fn response(&mut self, response: &ModelResponse) -> Bytes {
         let stop = (&response.stop_reason, response.stop_sequence.as_deref());
-        let message = message(&self.head, &content_of(response), Some(stop), &response.usage);
+        let message =
+            message(&self.head, &content_of(response), Some(stop), usage_json(&response.usage));
         message.to_string().into()
     }
 

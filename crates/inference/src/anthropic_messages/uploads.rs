@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::MessagesRequest;
+use super::nested::{in_elements, in_member};
 use crate::wire::json::parse_object;
-use crate::wire::members::{Edit, Member, Members};
+use crate::wire::members::Members;
 use crate::{BadRequest, Upload};
 
 impl MessagesRequest {
@@ -36,7 +36,7 @@ impl MessagesRequest {
             return Err(BadRequest::new("file_not_found", "messages", message));
         }
         let in_messages = |text: &str| {
-            in_elements(text, |it| in_member(it, "content", |it| in_blocks(it, uploads)))
+            in_elements(text, |it| Some(in_member(it, "content", |it| in_blocks(it, uploads))))
         };
         self.text = in_member(&self.text, "messages", in_messages);
         self.body = parse_object(&self.text)?;
@@ -74,7 +74,8 @@ fn in_blocks(content: &str, uploads: &[(String, Upload)]) -> String {
     };
     let in_part = |part: &str| in_member(part, "source", in_source);
     in_elements(content, |block| {
-        in_member(&in_part(block), "content", |result| in_elements(result, in_part))
+        let in_result = |result: &str| in_elements(result, |part| Some(in_part(part)));
+        Some(in_member(&in_part(block), "content", in_result))
     })
 }
 
@@ -90,37 +91,4 @@ fn source_of(upload: &Upload) -> Value {
             "data": STANDARD.encode(&upload.bytes),
         }),
     }
-}
-
-/// The object `text` with its member `key` edited; anything else as it is.
-fn in_member(text: &str, key: &str, edit: impl Fn(&str) -> String) -> String {
-    let Ok(members) = Members::of(text) else {
-        return text.to_owned();
-    };
-    let edit = |member: &Member| {
-        if member.key == key {
-            Edit::Replace(edit(text.get(member.value.clone()).unwrap_or_default()))
-        } else {
-            Edit::Keep
-        }
-    };
-    members.rewrite(text, edit, &[])
-}
-
-/// The array `text` with its elements edited; anything else as it is.
-fn in_elements(text: &str, edit: impl Fn(&str) -> String) -> String {
-    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-        return text.to_owned();
-    };
-    let mut output = String::with_capacity(text.len());
-    let mut end = 0;
-    for element in elements {
-        // It borrows from `text`, so the distance is the offset.
-        let start = element.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
-        output.push_str(text.get(end..start).unwrap_or_default());
-        output.push_str(&edit(element.get()));
-        end = start + element.get().len();
-    }
-    output.push_str(text.get(end..).unwrap_or_default());
-    output
 }

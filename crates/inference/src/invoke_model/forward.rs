@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::InvokeRequest;
 use super::bound::missing_maximum;
 use super::pointer::with_value;
-use crate::anthropic_messages::betas_of;
+use crate::anthropic_messages::{betas_of, without_unsigned};
 use crate::wire::members::{Edit, Member, Members};
 use crate::{Model, Operation, Protocol, ProviderRequest};
 
@@ -14,12 +14,16 @@ use crate::{Model, Operation, Protocol, ProviderRequest};
 ///
 /// - fields in the registry's `drop_fields` are gone;
 /// - of `anthropic_beta`, the flags are left that the model takes;
+/// - thinking that nobody signed is left out of a message, as
+///   [`anthropic_messages`](crate::anthropic_messages) has it;
 /// - a missing maximum of output tokens is `max_tokens`, where the registry says where it stands.
 pub(super) fn forward(request: &InvokeRequest, model: &Model, max_tokens: u32) -> ProviderRequest {
     let pointer = missing_maximum(request, model);
     let with_maximum =
         pointer.and_then(|pointer| with_value(&request.text, pointer, &max_tokens.into()));
-    let text = with_maximum.unwrap_or_else(|| request.text.clone());
+    let signed =
+        || request.as_messages(model).and_then(|_| without_unsigned(&request.text, &request.body));
+    let text = with_maximum.or_else(signed).unwrap_or_else(|| request.text.clone());
     let body = match Members::of(&text) {
         Ok(members) => members.rewrite(&text, |member| edit_of(member, request, model), &[]),
         Err(_) => text,

@@ -67,6 +67,30 @@ fn versions_and_beta_flags_are_passed_on_as_the_model_takes_them() {
     assert_eq!(sent(&native_model(), &[]), ["anthropic-version: 2023-06-01"]);
 }
 
+/// Another model answered the turn before; one that signs its thinking refuses this one's.
+#[test]
+fn thinking_that_nobody_signed_is_taken_out() {
+    let body = |first: &str, rest: &str| {
+        format!(
+            r#"{{"model":"p","max_tokens":3,"messages":[{{"role":"user","content":"q"}},{{"role":"assistant","content":[ {first}{{"type":"text","text":"\u00fc", "n":1.50}}{rest} ]}},{{"role":"assistant","content":[{{"type":"thinking","thinking":"alone","signature":""}}]}}]}}"#
+        )
+    };
+    let unsigned = r#"{"type":"thinking","thinking":"a","signature":""}"#;
+    let signed = r#"{"type":"thinking","thinking":"","signature":"c2ln"}"#;
+    let expected = body("", "");
+    forwards(&named("p"), &expected, &expected);
+    forwards(&named("p"), &body(&format!("{unsigned} , "), ""), &expected);
+    forwards(&named("p"), &body("", &format!(" , {unsigned}")), &expected);
+    forwards(
+        &named("p"),
+        &body(&format!("{unsigned}, {unsigned},"), &format!(",{unsigned}")),
+        &expected,
+    );
+    let mixed = body(&format!("{signed},"), &format!(" ,{signed}"));
+    forwards(&named("p"), &mixed, &mixed);
+    forwards(&named("p"), &body(&format!("{unsigned},{signed},"), &format!(" ,{signed}")), &mixed);
+}
+
 #[track_caller]
 fn refuses(body: &serde_json::Value) -> BadRequest {
     parse(body).unwrap_err()

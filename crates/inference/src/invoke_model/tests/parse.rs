@@ -148,6 +148,18 @@ fn beta_flags_and_dropped_fields_are_as_the_registry_says() {
 }
 
 #[test]
+fn thinking_that_nobody_signed_is_taken_out() {
+    let turn = |content: Value| {
+        let messages =
+            json!([{"role": "user", "content": "q"}, {"role": "assistant", "content": content}]);
+        anthropic(json!({"messages": messages}))
+    };
+    let text = json!({"type": "text", "text": "a"});
+    let thinking = json!({"type": "thinking", "thinking": "b", "signature": ""});
+    forwards(&turn(json!([thinking, text])), &claude(), &turn(json!([text])));
+}
+
+#[test]
 fn headers_that_cannot_be_honoured_are_refused() {
     let with = |name: &str, value: &str| {
         InvokeRequest::parse("m", false, b"{}", &[(name.to_owned(), value.to_owned())])
