@@ -55,9 +55,11 @@ pub(crate) fn build(layout: &Layout) -> Result<Built> {
 /// Runs `sam build` and `sam deploy` with the template as it is.
 pub(crate) fn deploy(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> {
     // Heartbeats come often, so that a person and the tests see them.
+    let endpoint = format!("LocalEndpointUrl={}", ports.aws_url());
     let parameters = [
         "Stage=dev",
         "Target=local",
+        &endpoint,
         architecture(),
         "LogRetentionDays=1",
         "HeartbeatIntervalMs=1000",

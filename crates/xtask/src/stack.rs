@@ -16,8 +16,8 @@ use crate::services::{REGION, STACK_NAME, write_private};
 pub(crate) struct Stack {
     /// The `base_url` of an OpenAI SDK.
     pub(crate) base_url: String,
-    /// Where conversations over WebSocket go; there are none yet.
-    pub(crate) websocket_url: Option<String>,
+    /// Where conversations over WebSocket go.
+    pub(crate) websocket_url: String,
     /// The local AWS.
     pub(crate) aws_endpoint_url: String,
     /// The simulated models, with what they record.
@@ -92,10 +92,13 @@ impl Stack {
                 .get(name)
                 .ok_or_else(|| Failure::new(format!("the stack has no output {name}")))
         };
-        let (api, stage) = (output("ApiId")?, output("StageName")?);
+        let (api, socket, stage) = (output("ApiId")?, output("SocketApiId")?, output("StageName")?);
         Ok(Self {
             base_url: format!("{}/_aws/execute-api/{api}/{stage}/v1", ports.aws_url()),
-            websocket_url: None,
+            websocket_url: format!(
+                "ws://{}/_aws/execute-api/{socket}/{stage}",
+                ports.aws_address()
+            ),
             aws_endpoint_url: ports.aws_url(),
             model_sim_url: ports.models_url(),
             region: REGION.to_owned(),
@@ -129,7 +132,7 @@ mod tests {
     use super::*;
 
     fn seeded() -> Seeded {
-        let outputs = [("ApiId", "abc"), ("StageName", "live")];
+        let outputs = [("ApiId", "abc"), ("SocketApiId", "def"), ("StageName", "live")];
         Seeded {
             outputs: outputs.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             tenants: vec![SeededTenant {
@@ -151,12 +154,12 @@ mod tests {
         let stack = Stack::new(Ports { aws: 4766, models: 4767 }, seeded()).unwrap();
         let expected = serde_json::json!({
             "base_url": "http://127.0.0.1:4766/_aws/execute-api/abc/live/v1",
-            "websocket_url": null,
+            "websocket_url": "ws://127.0.0.1:4766/_aws/execute-api/def/live",
             "aws_endpoint_url": "http://127.0.0.1:4766",
             "model_sim_url": "http://127.0.0.1:4767",
             "region": "us-east-1",
             "stack_name": "weir-local",
-            "outputs": {"ApiId": "abc", "StageName": "live"},
+            "outputs": {"ApiId": "abc", "SocketApiId": "def", "StageName": "live"},
             "tenants": [{
                 "tenant_id": "acme",
                 "lob_id": "retail",

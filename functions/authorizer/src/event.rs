@@ -24,13 +24,49 @@ pub struct AuthorizerRequest {
     /// The headers with all their values.
     #[serde(default)]
     pub multi_value_headers: Option<HashMap<String, Vec<String>>>,
+    /// The query; of a repeated parameter, the last value.
+    #[serde(default)]
+    pub query_string_parameters: Option<HashMap<String, String>>,
+    /// What is asked for.
+    #[serde(default)]
+    pub request_context: RequestContext,
+}
+
+/// What is asked for.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestContext {
+    /// `CONNECT` if a WebSocket is to be opened; absent for plain requests.
+    #[serde(default)]
+    pub event_type: Option<String>,
 }
 
 impl AuthorizerRequest {
-    /// The token of the one `Authorization: Bearer <token>` header.
+    /// The token of the one `Authorization: Bearer <token>` header; of a WebSocket to be opened without
+    /// that header, which browsers cannot set, the query's `token`.
     ///
     /// Several such headers are refused: which of them API Gateway keys its cache by is not ours to guess.
+    /// By the query it keys nothing, so that of a plain request is not looked at.
     pub(crate) fn bearer_token(&self) -> Result<&str, InvalidToken> {
+        match self.token_of_header() {
+            Err(InvalidToken::Missing) => self.token_of_query(),
+            token => token,
+        }
+    }
+
+    fn token_of_query(&self) -> Result<&str, InvalidToken> {
+        if self.request_context.event_type.as_deref() != Some("CONNECT") {
+            return Err(InvalidToken::Missing);
+        }
+        let token = self.query_string_parameters.as_ref().and_then(|query| query.get("token"));
+        match token {
+            Some(token) if token.len() > MAX_HEADER_BYTES => Err(InvalidToken::TooLarge),
+            Some(token) => Ok(token),
+            None => Err(InvalidToken::Missing),
+        }
+    }
+
+    fn token_of_header(&self) -> Result<&str, InvalidToken> {
         let mut values: Vec<&str> =
             named(self.multi_value_headers.as_ref()).flatten().map(String::as_str).collect();
         if values.is_empty() {

@@ -32,7 +32,7 @@ struct Statement {
     resource: String,
 }
 
-/// Every method of one stage of one API.
+/// Every method of one stage of one API, or every route of it over WebSocket.
 ///
 /// The policy is cached for all of them: one that named only the method asked about would refuse the
 /// same caller's next call to another.
@@ -40,12 +40,13 @@ struct Statement {
 pub(crate) struct Stage(String);
 
 impl Stage {
-    /// The stage in `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`.
+    /// The stage in `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`, or in
+    /// `.../<stage>/$connect`.
     pub(crate) fn of_method(method_arn: &str) -> Result<Self, Fault> {
         let mut parts = method_arn.splitn(3, '/');
         match (parts.next(), parts.next(), parts.next()) {
             (Some(api), Some(stage), Some(_)) if api.starts_with("arn:") && !stage.is_empty() => {
-                Ok(Self(format!("{api}/{stage}/*/*")))
+                Ok(Self(format!("{api}/{stage}/*")))
             }
             _ => Err(Fault::MethodArn),
         }

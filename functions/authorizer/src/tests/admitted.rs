@@ -17,7 +17,7 @@ async fn a_person_gets_the_whole_stage_and_a_context() {
                 "Statement": [{
                     "Action": "execute-api:Invoke",
                     "Effect": "Allow",
-                    "Resource": "arn:aws:execute-api:eu-west-1:111122223333:abc123/live/*/*",
+                    "Resource": "arn:aws:execute-api:eu-west-1:111122223333:abc123/live/*",
                 }],
             },
             "context": {
@@ -36,7 +36,7 @@ async fn a_lower_case_header_of_the_local_stack_counts_too() {
     let answer = serde_json::to_value(handle(&gateway.state, request, NOW).await.unwrap()).unwrap();
     assert_eq!(
         answer["policyDocument"]["Statement"][0]["Resource"],
-        "arn:aws:execute-api:us-east-1:000000000000:1a2b3c4d5e/live/*/*"
+        "arn:aws:execute-api:us-east-1:000000000000:1a2b3c4d5e/live/*"
     );
     assert_eq!(
         (&answer["context"]["tenant_id"], &answer["context"]["roles"]),
@@ -125,4 +125,41 @@ async fn the_answer_holds_texts_only() {
     let answer = Gateway::new().answer(&POOL_KEY.bearer(&machine("acme-batch"))).await.unwrap();
     assert!(answer["context"].as_object().unwrap().values().all(Value::is_string));
     assert!(answer.as_object().unwrap().values().all(|value| !value.is_null()));
+}
+
+/// A WebSocket to be opened, as API Gateway asks about it.
+fn connect(headers: &Value, query: &Value, event_type: &str) -> AuthorizerRequest {
+    let event = json!({
+        "type": "REQUEST",
+        "methodArn": "arn:aws:execute-api:eu-west-1:111122223333:def456/live/$connect",
+        "headers": headers,
+        "queryStringParameters": query,
+        "requestContext": {"routeKey": "$connect", "eventType": event_type, "connectionId": "c-1"},
+    });
+    serde_json::from_value(event).unwrap()
+}
+
+#[tokio::test]
+async fn a_browser_opens_a_websocket_with_the_token_in_the_query() {
+    let gateway = Gateway::new();
+    let token = POOL_KEY.bearer(&person(&["acme:developer"]));
+    let token = token.trim_start_matches("Bearer ");
+    let answer = |headers: Value, query: Value, event_type: &'static str| {
+        let request = connect(&headers, &query, event_type);
+        let state = &gateway.state;
+        async move { handle(state, request, NOW).await }
+    };
+    let allowed = answer(json!({}), json!({"token": token}), "CONNECT").await.unwrap();
+    let allowed = serde_json::to_value(allowed).unwrap();
+    assert_eq!(allowed["context"]["tenant_id"], "acme");
+    assert_eq!(
+        allowed["policyDocument"]["Statement"][0]["Resource"],
+        "arn:aws:execute-api:eu-west-1:111122223333:def456/live/*",
+        "a WebSocket's routes are no methods with paths"
+    );
+    assert!(answer(json!({}), json!(null), "CONNECT").await.is_err(), "no token at all");
+    assert!(answer(json!({}), json!({"token": token}), "").await.is_err(), "a plain request");
+    let header = json!({"Authorization": "Bearer wrong"});
+    let both = answer(header, json!({"token": token}), "CONNECT").await;
+    assert!(both.is_err(), "a header that is there decides");
 }

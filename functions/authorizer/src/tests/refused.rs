@@ -315,7 +315,7 @@ async fn a_denial_reads_the_same_whether_a_tenant_exists_or_not() {
                 "Statement": [{
                     "Action": "execute-api:Invoke",
                     "Effect": "Deny",
-                    "Resource": "arn:aws:execute-api:eu-west-1:111122223333:abc123/live/*/*",
+                    "Resource": "arn:aws:execute-api:eu-west-1:111122223333:abc123/live/*",
                 }],
             },
             "context": { "error": "The tenant of this account is not active. Ask your administrator." },
