@@ -12,7 +12,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::box_error::BoxError;
 use bytes::Bytes;
 use http::Request;
-use inference::{ProviderCall, ProviderError, ProviderResponse};
+use inference::{ProviderCall, ProviderError, ProviderErrorKind, ProviderResponse};
 use tenancy::TenantContext;
 
 use crate::connection::Connection;
@@ -272,10 +272,13 @@ impl Aws {
             now: self.connection.now(),
         };
         let request = signer.signed(request).map_err(unbuildable)?;
-        self.connection.send(request).await.inspect_err(|refusal| {
+        self.connection.send(request).await.map_err(|mut refusal| {
             if refusal.is_rejected_session() {
                 self.forget(session);
+                // The caller has no part in sessions: the fault is ours.
+                refusal.error.kind = ProviderErrorKind::Internal;
             }
+            refusal
         })
     }
 }

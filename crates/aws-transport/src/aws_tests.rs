@@ -1,5 +1,3 @@
-use inference::ProviderErrorKind;
-
 use super::*;
 use crate::testing::{Clock, FakeService, acme, aws, aws_with, sdk_config, settings, sts};
 
@@ -113,18 +111,22 @@ async fn a_request_is_signed_by_the_tenants_session_for_the_providers_region() {
 
 #[tokio::test]
 async fn a_session_that_is_not_taken_is_not_used_again() {
-    let clock = Clock::new();
-    let sts = sts(&clock);
-    let service =
-        FakeService::answering(403, &[("x-amzn-errortype", "ExpiredTokenException")], "{}");
-    let aws = aws_with(&sts, &clock, &service);
-    for _ in 0..2 {
-        let outcome =
-            aws.send(&acme().call(0), Service::BedrockRuntime, request("/model/m/converse")).await;
-        let error = outcome.err().unwrap();
-        assert_eq!((error.kind, error.may_have_run), (ProviderErrorKind::Internal, false));
+    let in_words = r#"{"error":{"code":"invalid_api_key","message":"the token is expired"}}"#;
+    for service in [
+        FakeService::answering(403, &[("x-amzn-errortype", "ExpiredTokenException")], "{}"),
+        FakeService::answering(401, &[], in_words),
+    ] {
+        let clock = Clock::new();
+        let sts = sts(&clock);
+        let aws = aws_with(&sts, &clock, &service);
+        for _ in 0..2 {
+            let request = request("/model/m/converse");
+            let outcome = aws.send(&acme().call(0), Service::BedrockRuntime, request).await;
+            let error = outcome.err().unwrap();
+            assert_eq!((error.kind, error.may_have_run), (ProviderErrorKind::Internal, false));
+        }
+        assert_eq!(sts.sent().len(), 2);
     }
-    assert_eq!(sts.sent().len(), 2);
 }
 
 #[test]

@@ -203,9 +203,10 @@ impl Refusal {
         Self { error, status: Some(status), code }
     }
 
-    /// Whether it was the session that was not taken, so that another may be.
+    /// Whether AWS did not take the session, so that another may be taken. Where it speaks OpenAI's or
+    /// Anthropic's dialect it says so by the status alone.
     pub fn is_rejected_session(&self) -> bool {
-        self.code.as_deref().is_some_and(is_rejected_session)
+        self.status == Some(401) || self.code.as_deref().is_some_and(is_rejected_session)
     }
 }
 

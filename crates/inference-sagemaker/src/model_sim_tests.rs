@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_transport::testing::aws_at;
-use futures::StreamExt as _;
 use inference::{ProviderAdapter as _, ProviderError, ProviderErrorKind, ProviderResponse};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
