@@ -8,7 +8,7 @@ use super::ResponsesRequest;
 use super::input::conversation_of;
 use super::tools::tools_of;
 use crate::wire::field::Field;
-use crate::{BadRequest, InferenceParameters, Model, ModelRequest, OutputSchema};
+use crate::{BadRequest, InferenceParameters, Model, ModelRequest, OutputSchema, Protocol};
 
 /// Translates `request` for a model that speaks another protocol, and shall produce at most `max_tokens`. The
 /// module's documentation lists what is ignored.
@@ -25,8 +25,7 @@ pub(super) fn to_canonical(
     refuse_unsupported(&body, model)?;
     let conversation = conversation_of(request, &body, model)?;
     let (tools, tool_choice) = tools_of(&body, model)?;
-    let parallel_tool_calls =
-        Field::of_body(&body, "parallel_tool_calls").map(|field| field.bool()).transpose()?;
+    let parallel_tool_calls = parallel_tool_calls_of(&body, model)?.filter(|_| !tools.is_empty());
     Ok(ModelRequest {
         inference: inference_of(&body, model, max_tokens)?,
         output_schema: output_schema_of(&body, model)?,
@@ -34,7 +33,7 @@ pub(super) fn to_canonical(
         effort: effort_of(&body, model)?,
         system: conversation.system,
         messages: conversation.messages,
-        parallel_tool_calls: parallel_tool_calls.filter(|_| !tools.is_empty()),
+        parallel_tool_calls,
         tools,
         tool_choice,
         ..ModelRequest::default()
@@ -44,6 +43,17 @@ pub(super) fn to_canonical(
 /// Whether the registry may have `field` dropped; a request is nothing without these two.
 pub(super) fn is_droppable(field: &str) -> bool {
     !matches!(field, "model" | "input")
+}
+
+/// Agents say `false` for every model that they do not know, and take parallel calls all the same; so it is
+/// a wish where Converse has no word for it.
+fn parallel_tool_calls_of(
+    body: &Map<String, Value>,
+    model: &Model,
+) -> Result<Option<bool>, BadRequest> {
+    let has_word = model.protocols.first() != Some(&Protocol::Converse);
+    let parallel = Field::of_body(body, "parallel_tool_calls").map(|it| it.bool()).transpose()?;
+    Ok(parallel.filter(|parallel| *parallel || has_word))
 }
 
 fn inference_of(

@@ -30,6 +30,8 @@
 //!   `detail`, `metadata`, `user`, prompt cache keys and, on models that lack them, `reasoning.effort`, a
 //!   tool's `strict` and prompt cache breakpoints; `reasoning.summary`, since thinking that a model
 //!   shows is always passed on; `include`, except log probabilities.
+//! - `parallel_tool_calls: false` is a hint to models behind Converse, which cannot be told: agents send it
+//!   unasked, and take parallel calls all the same.
 //! - Fields that are not known here are ignored, since SDKs add them often.
 //!
 //! # Providers

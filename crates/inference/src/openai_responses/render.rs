@@ -1,5 +1,7 @@
 //! Answers, whole and streamed.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use metering::TokenUsage;
 use serde::Serialize;
@@ -43,7 +45,7 @@ pub(super) struct Renderer {
 struct Passing {
     /// The response object, as it was announced.
     response: Option<Map<String, Value>>,
-    /// Ids of the provider, in quotation marks, each with the gateway's.
+    /// Members with ids of the provider, each with what it is at the gateway.
     ids: Vec<(String, String)>,
     /// The last event.
     last: Bytes,
@@ -389,7 +391,7 @@ impl Renderer {
     fn learn(&mut self, event: &Value) {
         if let Some(response) = event.get("response").and_then(Value::as_object) {
             if let Some(id) = response.get("id").and_then(Value::as_str) {
-                self.passing.add(id, response_id(&self.call_id));
+                self.passing.add(id, &response_id(&self.call_id));
             }
             let output = response.get("output").and_then(Value::as_array);
             for (place, item) in output.into_iter().flatten().enumerate() {
@@ -408,7 +410,7 @@ impl Renderer {
             return;
         };
         let prefix = id.split_once('_').map_or("item", |(prefix, _)| prefix);
-        self.passing.add(id, item_id(prefix, &self.call_id, place));
+        self.passing.add(id, &item_id(prefix, &self.call_id, place));
     }
 
     /// Keeps a passed on response that came to its end, as the gateway stores it.
@@ -430,11 +432,17 @@ impl Renderer {
 }
 
 impl Passing {
-    fn add(&mut self, theirs: &str, ours: String) {
-        let quoted = Value::from(theirs).to_string();
-        let is_plain = quoted.len() == theirs.len().saturating_add(2);
-        if is_plain && !self.ids.iter().any(|(known, _)| *known == quoted) {
-            self.ids.push((quoted, Value::from(ours).to_string()));
+    fn add(&mut self, theirs: &str, ours: &str) {
+        if theirs.is_empty() {
+            return;
+        }
+        // Nothing but an id: any other text may have the same letters.
+        for key in ["\"id\":", "\"id\": ", "\"item_id\":", "\"item_id\": "] {
+            let member = |id: &str| format!("{key}{}", Value::from(id));
+            let theirs = member(theirs);
+            if !self.ids.iter().any(|(known, _)| *known == theirs) {
+                self.ids.push((theirs, member(ours)));
+            }
         }
     }
 
@@ -443,15 +451,15 @@ impl Passing {
         let Ok(text) = str::from_utf8(bytes) else {
             return bytes.clone();
         };
-        let mut text = std::borrow::Cow::Borrowed(text);
+        let mut text = Cow::Borrowed(text);
         for (theirs, ours) in &self.ids {
             if text.contains(theirs.as_str()) {
                 text = text.replace(theirs.as_str(), ours).into();
             }
         }
         match text {
-            std::borrow::Cow::Borrowed(_) => bytes.clone(),
-            std::borrow::Cow::Owned(text) => Bytes::from(text),
+            Cow::Borrowed(_) => bytes.clone(),
+            Cow::Owned(text) => Bytes::from(text),
         }
     }
 }

@@ -156,6 +156,18 @@ fn a_model_is_asked_only_for_what_it_can() {
 }
 
 #[test]
+fn calls_are_told_to_come_one_by_one_where_there_is_a_word_for_it() {
+    let parallel = |model: &Model, tools: Value| {
+        let body = request(json!({"parallel_tool_calls": false, "tools": tools}));
+        parse(&body).unwrap().to_canonical(model, 9).unwrap().parallel_tool_calls
+    };
+    let tools = json!([{"type": "function", "name": "f"}]);
+    assert_eq!(parallel(&native_model(), tools.clone()), Some(false));
+    assert_eq!(parallel(&converse_model(), tools), None);
+    assert_eq!(parallel(&native_model(), json!([])), None);
+}
+
+#[test]
 fn results_come_right_after_the_calls() {
     let canonical = canonical(&json!({"model": "m", "input": [
         {"role": "user", "content": "q"},

@@ -5,8 +5,8 @@ use super::checker::check;
 use super::{converse_model, head, native_model, parse};
 use crate::openai_responses::{ResponsesCodec, ResponsesRequest};
 use crate::{
-    Codec as _, ContentBlock, Event, Frame, GenerateRequest as _, Model, ModelResponse, StopReason,
-    StoredResponse,
+    Codec as _, ContentBlock, Event, Frame, GenerateRequest as _, Model, ModelResponse, Protocol,
+    StopReason, StoredResponse,
 };
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -123,7 +123,16 @@ fn run(request: &ResponsesRequest) -> Result<(), TestCaseError> {
         bound.likely_input <= bound.input && bound.input <= u64::from(native.context_window)
     );
     if let Ok(canonical) = request.to_canonical(&converse_model(), bound.max_tokens) {
-        let _ = ResponsesCodec.write(&canonical, &native, true);
+        for protocol in [
+            Protocol::Converse,
+            Protocol::OpenaiChat,
+            Protocol::OpenaiResponses,
+            Protocol::AnthropicMessages,
+        ] {
+            if let Ok(written) = protocol.codec().unwrap().write(&canonical, &native, true) {
+                serde_json::from_slice::<Value>(&written.body).unwrap();
+            }
+        }
     }
     if let Ok(sent) = request.forward(&native, bound.max_tokens) {
         let sent: Value = serde_json::from_slice(&sent.body).unwrap();

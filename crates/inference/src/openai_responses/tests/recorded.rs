@@ -4,9 +4,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{converse_model, native_model};
 use crate::openai_responses::ResponsesRequest;
-use crate::{GenerateRequest as _, StoredResponse};
+use crate::{GenerateRequest as _, Protocol, StoredResponse, fixtures};
+
+/// The protocols of models that use tools.
+const PROTOCOLS: [Protocol; 4] = [
+    Protocol::Converse,
+    Protocol::OpenaiChat,
+    Protocol::OpenaiResponses,
+    Protocol::AnthropicMessages,
+];
 
 /// Every recorded request to this dialect, with its folder and number.
 fn recorded() -> Vec<(String, Value)> {
@@ -65,16 +72,16 @@ fn every_recorded_request_is_served() {
         } else {
             request
         };
-        for model in [converse_model(), native_model()] {
-            let bound =
-                request.bound(&model, None).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let canonical = request
-                .to_canonical(&model, bound.max_tokens)
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
+        for protocol in PROTOCOLS {
+            let model = fixtures::model("vendor.model", protocol);
+            let fail = |error| -> ! { panic!("{name} by {}: {error}", protocol.as_str()) };
+            let bound = request.bound(&model, None).unwrap_or_else(|error| fail(error));
+            let canonical =
+                request.to_canonical(&model, bound.max_tokens).unwrap_or_else(|error| fail(error));
             assert!(!canonical.messages.is_empty() && !canonical.tools.is_empty(), "{name}");
-            request
-                .forward(&model, bound.max_tokens)
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            let codec = protocol.codec().unwrap();
+            codec.write(&canonical, &model, true).unwrap_or_else(|error| fail(error));
+            request.forward(&model, bound.max_tokens).unwrap_or_else(|error| fail(error));
         }
     }
 }

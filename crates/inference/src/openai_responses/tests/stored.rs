@@ -152,6 +152,17 @@ fn a_forwarded_answer_is_stored_under_ids_of_the_gateway() {
 }
 
 #[test]
+fn only_ids_are_replaced() {
+    let odd = r#"{"id": "completed", "status": "completed", "object": "", "output": [{"id": "", "type": "message", "content": []}, {"id":"c","type":"function_call","call_id":"c","name":"c","arguments":"{\"id\":\"c\"}"}]}"#;
+    let mut renderer = parse(&request(json!({}))).unwrap().renderer(head());
+    let sent: Value = serde_json::from_slice(&renderer.forwarded_response(odd.into())).unwrap();
+    let mut expected: Value = serde_json::from_str(odd).unwrap();
+    expected["id"] = "resp_01J".into();
+    expected["output"][1]["id"] = "item_01J_1".into();
+    assert_eq!(sent, expected);
+}
+
+#[test]
 fn a_whole_forwarded_answer_is_stored() {
     let body =
         std::fs::read(super::golden::testdata().join("provider_responses/tools.json")).unwrap();
