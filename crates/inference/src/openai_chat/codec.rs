@@ -26,6 +26,9 @@ use crate::{
 /// - Cache points become `cache_control` of the part before them for models with `prompt_caching`, and are
 ///   left out for others.
 /// - Citations are refused, and documents that are not in the request.
+///
+/// The maximum of output tokens goes as `max_completion_tokens`, and as `max_tokens` to models whose
+/// `drop_fields` list the former, as older servers want it.
 #[derive(Debug, Clone, Copy)]
 pub struct ChatCodec;
 

@@ -9,7 +9,7 @@ use super::{converse_model, native_model};
 use crate::openai_chat::{
     ChatCodec, ChatRequest, StreamRenderer, bound, forward_body, render_response, to_canonical,
 };
-use crate::{Codec, Event, ModelRequest, ModelResponse, ProviderAnswer};
+use crate::{Codec, Event, ModelRequest, ModelResponse, Protocol, ProviderAnswer};
 
 /// Runs `test` with the name and bytes of every file in a folder of the test data.
 fn each(folder: &str, test: impl Fn(&str, &[u8])) {
@@ -98,21 +98,31 @@ fn answers_are_read() {
 
 #[test]
 fn recorded_requests_are_taken() {
-    for client in
-        ["langchain_openai", "openai_python_chat", "openai_typescript_chat", "ai_sdk_openai_chat"]
-    {
-        for turn in 1..=3 {
-            let path = format!("testdata/recorded/{client}/0{turn}.json");
-            let recorded =
-                std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(&path)).unwrap();
-            let body = read::<Value>(&recorded)["body"].to_string();
-            let request = ChatRequest::parse(body.as_bytes()).unwrap();
-            let bound = bound(&request, &native_model(), None).unwrap();
-            let canonical = to_canonical(&request, &converse_model(), bound.max_tokens);
-            let canonical = canonical.unwrap_or_else(|error| panic!("{path}: {error}"));
-            let again =
-                ChatCodec.write(&canonical, &native_model(), request.is_streaming()).unwrap();
-            ChatRequest::parse(&again.body).unwrap();
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/recorded");
+    let folders = std::fs::read_dir(recorded).unwrap().map(|entry| entry.unwrap().path());
+    let files =
+        folders.filter(|path| path.is_dir()).flat_map(|path| std::fs::read_dir(path).unwrap());
+    let mut count = 0;
+    for path in files.map(|entry| entry.unwrap().path()) {
+        let recorded: Value = read(&std::fs::read(&path).unwrap());
+        if recorded["path"] != "/v1/chat/completions" {
+            continue;
+        }
+        count += 1;
+        let body = recorded["body"].to_string();
+        let request = ChatRequest::parse(body.as_bytes()).unwrap();
+        let bound = bound(&request, &native_model(), None).unwrap();
+        let canonical = to_canonical(&request, &converse_model(), bound.max_tokens);
+        let canonical = canonical.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for protocol in [
+            Protocol::Converse,
+            Protocol::OpenaiChat,
+            Protocol::OpenaiResponses,
+            Protocol::AnthropicMessages,
+        ] {
+            let codec = protocol.codec().unwrap();
+            codec.write(&canonical, &native_model(), request.is_streaming()).unwrap();
         }
     }
+    assert!(count >= 12, "{count}");
 }
