@@ -51,6 +51,11 @@ impl Uploads {
         Self { aws, bucket }
     }
 
+    /// Where they are, all tenants' together.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
     /// The file's address for models that read from S3 by themselves.
     pub fn s3_uri(&self, context: &TenantContext, file_id: &str) -> String {
         format!("s3://{}/tenant={}/{file_id}", self.bucket, context.tenant_id)

@@ -1,20 +1,22 @@
-//! What a client may read when its call is not served, in the OpenAI shape.
+//! What a client may read when its call is not served.
 
 use std::error::Error;
+use std::time::Duration;
 
 use admission::{Denial, Limit, Scope, StoreError};
-use http::{HeaderValue, Method, Response, StatusCode, header};
-use inference::openai_chat::{ErrorBody, error_of_provider};
-use inference::{BadRequest, ProviderError, ReadCatalogError};
+use http::{HeaderName, HeaderValue, Method, Response, header};
+use inference::{BadRequest, Family, Fault, FaultKind, ProviderError, ReadCatalogError};
 use tenancy::PermissionDenied;
 
 use crate::body::{Body, full};
 
-/// A refused or failed call: its status, what the client reads, and whether to try again.
+/// A provider's wish to be left alone is passed on up to here; SDKs give up on longer ones.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(2);
+
+/// A refused or failed call: what the client reads, and whether to try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
-    status: StatusCode,
-    body: ErrorBody,
+    fault: Fault,
     retry: Retry,
 }
 
@@ -30,51 +32,35 @@ enum Retry {
 }
 
 impl ApiError {
-    fn new(
-        status: StatusCode,
-        kind: &'static str,
-        code: &'static str,
-        param: Option<&str>,
-        message: impl Into<String>,
-    ) -> Self {
-        let body = ErrorBody {
-            message: message.into(),
-            kind,
-            param: param.map(str::to_owned),
-            code: Some(code),
-        };
-        Self { status, body, retry: Retry::Default }
+    /// An error with which the SDKs do what they do by themselves.
+    pub fn new(kind: FaultKind, code: &'static str, message: impl Into<String>) -> Self {
+        Fault::new(kind, code, message).into()
     }
 
-    /// The status that the client sees.
-    pub fn status(&self) -> StatusCode {
-        self.status
+    /// The same error, not worth a retry.
+    #[must_use]
+    pub fn never_retried(self) -> Self {
+        Self { retry: Retry::Never, ..self }
     }
 
-    /// What the client reads.
-    pub fn body(&self) -> &ErrorBody {
-        &self.body
+    /// What went wrong.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
     }
 
     /// No such path.
     pub fn unknown_route(method: &Method, path: &str) -> Self {
         let path: String = path.chars().take(128).collect();
         let message = format!(
-            "There is no route `{method} {path}`. The routes are POST /v1/chat/completions and GET /v1/models."
+            "There is no route `{method} {path}`. The routes are in the gateway's documentation; GET /v1/models lists the models."
         );
-        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "unknown_url", None, message)
+        Self::new(FaultKind::NotFound, "unknown_url", message)
     }
 
     /// A path that is there for another method.
     pub fn wrong_method(method: &Method, path: &str, right: &Method) -> Self {
         let message = format!("`{path}` does not take {method}. Use {right}.");
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "invalid_request_error",
-            "method_not_allowed",
-            None,
-            message,
-        )
+        Self::new(FaultKind::MethodNotAllowed, "method_not_allowed", message)
     }
 
     /// A model that is not registered, or not on the tenant's allowlist: to the caller the same.
@@ -83,13 +69,7 @@ impl ApiError {
         let message = format!(
             "The model `{shown}` does not exist or your tenant may not use it. GET /v1/models lists the models that it may use."
         );
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "invalid_request_error",
-            "model_not_found",
-            Some("model"),
-            message,
-        )
+        Fault::new(FaultKind::NotFound, "model_not_found", message).about("model").into()
     }
 
     /// A model that nobody has priced, so that no budget could hold it.
@@ -97,66 +77,46 @@ impl ApiError {
         let message = format!(
             "The model `{model}` has no price in the price book in force, so its use cannot be held to a budget. Ask the people who run the gateway to price it."
         );
-        Self {
-            retry: Retry::Never,
-            ..Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "server_error",
-                "model_unpriced",
-                Some("model"),
-                message,
-            )
-        }
+        let fault = Fault::new(FaultKind::Unavailable, "model_unpriced", message).about("model");
+        Self::from(fault).never_retried()
+    }
+
+    /// Something of the tenant's that is not there, or not the tenant's: to the caller the same.
+    pub fn not_found(kind: &str, id: &str) -> Self {
+        let shown: String = id.chars().take(128).collect();
+        let message =
+            format!("There is no {kind} `{shown}`. It may have expired, or never have existed.");
+        Self::new(FaultKind::NotFound, "not_found", message)
     }
 
     /// More bytes than Lambda takes.
     pub fn too_large(limit: usize) -> Self {
         let message = format!(
-            "The request is larger than {} MB. Send fewer or smaller images, or a shorter conversation.",
+            "The request is larger than {} MB. Upload large images and documents with POST /v1/files, and refer to them by id.",
             limit / (1024 * 1024)
         );
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "invalid_request_error",
-            "request_too_large",
-            None,
-            message,
-        )
+        Self::new(FaultKind::TooLarge, "request_too_large", message)
     }
 
     /// Bytes that are not text.
     pub fn not_utf8() -> Self {
         let message = "The request body is not valid UTF-8. Encode it as UTF-8 JSON.";
-        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_utf8", None, message)
+        Self::new(FaultKind::InvalidRequest, "invalid_utf8", message)
     }
 
     /// A fault of the gateway's own, logged here and nowhere else, with its whole chain of causes.
     pub fn internal(error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %chain(error), "the gateway failed to serve a call");
         let message = "The gateway failed to serve this call. Try again; if it keeps failing, tell the people who run it the x-request-id.";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server_error",
-            "internal_error",
-            None,
-            message,
-        )
+        Self::new(FaultKind::Internal, "internal_error", message)
     }
 
     /// A store that did not answer in time, logged here and nowhere else.
-    fn unavailable(error: &(dyn Error + 'static)) -> Self {
+    pub fn unavailable(error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %chain(error), "a store could not be reached; the call was refused");
         let message = "The gateway cannot check this tenant's limits at the moment, so it does not call the model. Try again in a moment.";
-        Self {
-            retry: Retry::AfterMs(1_000),
-            ..Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "server_error",
-                "admission_unavailable",
-                None,
-                message,
-            )
-        }
+        let error = Self::new(FaultKind::Unavailable, "admission_unavailable", message);
+        Self { retry: Retry::AfterMs(1_000), ..error }
     }
 
     /// A scope's refusal, at `now_ms` (Unix milliseconds).
@@ -165,22 +125,14 @@ impl ApiError {
             Denial::Unknown | Denial::Suspended => {
                 let message =
                     format!("The {scope} is suspended. Ask the people who run the gateway.");
-                Self::new(StatusCode::FORBIDDEN, "permission_error", "suspended", None, message)
+                Self::new(FaultKind::PermissionDenied, "suspended", message)
             }
             Denial::Stale => {
                 let message = format!(
                     "The configuration of the {scope} is being changed. Try again in a moment."
                 );
-                Self {
-                    retry: Retry::AfterMs(1_000),
-                    ..Self::new(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "server_error",
-                        "configuration_changing",
-                        None,
-                        message,
-                    )
-                }
+                let error = Self::new(FaultKind::Unavailable, "configuration_changing", message);
+                Self { retry: Retry::AfterMs(1_000), ..error }
             }
             Denial::Exceeded { limit, allowed, used, requested, resets } => {
                 let resets = resets.to_rfc3339();
@@ -189,14 +141,19 @@ impl ApiError {
         }
     }
 
-    /// The response, with its headers.
-    pub fn into_response(self, request_id: &str) -> Response<Body> {
-        let mut response = Response::new(full(self.body.to_json().to_string()));
-        *response.status_mut() = self.status;
+    /// The response as `family`'s SDKs read it, with its headers.
+    pub fn into_response(self, family: Family, request_id: &str) -> Response<Body> {
+        let mut response = Response::new(full(self.fault.to_body(family, request_id).to_string()));
+        *response.status_mut() = self.fault.status(family);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if family == Family::Aws {
+            let exception = HeaderValue::from_static(self.fault.aws_exception());
+            headers.insert("x-amzn-errortype", exception);
+        }
         if let Ok(request_id) = HeaderValue::from_str(request_id) {
-            headers.insert("x-request-id", request_id);
+            headers.insert("x-request-id", request_id.clone());
+            headers.insert(request_id_header(family), request_id);
         }
         match self.retry {
             Retry::Default => {}
@@ -212,6 +169,15 @@ impl ApiError {
         }
         response
     }
+}
+
+/// Where `family`'s SDKs look for the name of a call.
+pub fn request_id_header(family: Family) -> HeaderName {
+    HeaderName::from_static(match family {
+        Family::Openai => "x-request-id",
+        Family::Anthropic => "request-id",
+        Family::Aws => "x-amzn-requestid",
+    })
 }
 
 fn exceeded(
@@ -234,15 +200,17 @@ fn exceeded(
         )
     };
     let (kind, code) = match limit {
-        Limit::BudgetPerMonth => ("insufficient_quota", "insufficient_quota"),
-        Limit::RequestsPerMinute => ("requests", "rate_limit_exceeded"),
-        Limit::TokensPerMinute | Limit::TokensPerDay => ("tokens", "rate_limit_exceeded"),
+        Limit::BudgetPerMonth => (FaultKind::Quota, "insufficient_quota"),
+        Limit::RequestsPerMinute => (FaultKind::RequestRate, "rate_limit_exceeded"),
+        Limit::TokensPerMinute | Limit::TokensPerDay => {
+            (FaultKind::TokenRate, "rate_limit_exceeded")
+        }
     };
     let retry = match denial.retry_after_ms(now_ms) {
         Some(wait_ms) if denial.is_momentary() => Retry::AfterMs(wait_ms),
         _ => Retry::Never,
     };
-    ApiError { retry, ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, kind, code, None, message) }
+    ApiError { retry, ..ApiError::new(kind, code, message) }
 }
 
 /// Up to a second, different for each call, so that callers who were refused together do not come
@@ -263,9 +231,15 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        Self { fault, retry: Retry::Default }
+    }
+}
+
 impl From<BadRequest> for ApiError {
     fn from(error: BadRequest) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, body: error.into(), retry: Retry::Default }
+        Fault::from(error).into()
     }
 }
 
@@ -275,7 +249,7 @@ impl From<PermissionDenied> for ApiError {
             "Your role or your token's scopes do not permit you to {}. Ask your tenant's administrator.",
             error.permission.as_str()
         );
-        Self::new(StatusCode::FORBIDDEN, "permission_error", "permission_denied", None, message)
+        Self::new(FaultKind::PermissionDenied, "permission_denied", message)
     }
 }
 
@@ -293,8 +267,11 @@ impl From<ReadCatalogError> for ApiError {
 
 impl From<&ProviderError> for ApiError {
     fn from(error: &ProviderError) -> Self {
-        let (status, body) = error_of_provider(error);
-        Self { status, body, retry: Retry::Default }
+        let retry = match error.retry_after.filter(|wait| *wait <= MAX_RETRY_AFTER) {
+            Some(wait) => Retry::AfterMs(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            None => Retry::Default,
+        };
+        Self { fault: error.into(), retry }
     }
 }
 
@@ -316,8 +293,8 @@ mod tests {
     #[test]
     fn a_spent_budget_names_limit_and_reset_and_is_not_worth_a_retry() {
         let error = denied(Limit::BudgetPerMonth, 50_000_000, 49_900_000, 1_500_000);
-        insta::assert_snapshot!(error.body().message, @"The tenant `acme` has reached its limit of $0.05 (budget per month): $0.0499 are used or reserved and this call may use up to $0.0015. The count starts anew at 2026-12-01T00:00:00Z.");
-        let response = error.into_response("call-1");
+        insta::assert_snapshot!(error.fault().message, @"The tenant `acme` has reached its limit of $0.05 (budget per month): $0.0499 are used or reserved and this call may use up to $0.0015. The count starts anew at 2026-12-01T00:00:00Z.");
+        let response = error.into_response(Family::Openai, "call-1");
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["x-should-retry"], "false");
         assert_eq!(response.headers()["x-request-id"], "call-1");
@@ -326,7 +303,8 @@ mod tests {
 
     #[test]
     fn a_full_minute_says_when_to_come_back() {
-        let response = denied(Limit::RequestsPerMinute, 60, 60, 1).into_response("call-1");
+        let response =
+            denied(Limit::RequestsPerMinute, 60, 60, 1).into_response(Family::Openai, "call-1");
         assert_eq!(
             (response.status().as_u16(), &response.headers()["retry-after"]),
             (429, &HeaderValue::from(50))
@@ -336,8 +314,11 @@ mod tests {
     #[test]
     fn a_call_that_can_never_fit_says_so() {
         let error = denied(Limit::TokensPerMinute, 1_000, 0, 5_000);
-        insta::assert_snapshot!(error.body().message, @"This call may use up to 5000 and can never fit into the tenant `acme`'s limit of 1000 (tokens per minute). Lower max_tokens, or shorten the conversation.");
-        assert_eq!(error.into_response("call-1").headers()["x-should-retry"], "false");
+        insta::assert_snapshot!(error.fault().message, @"This call may use up to 5000 and can never fit into the tenant `acme`'s limit of 1000 (tokens per minute). Lower max_tokens, or shorten the conversation.");
+        assert_eq!(
+            error.into_response(Family::Openai, "call-1").headers()["x-should-retry"],
+            "false"
+        );
     }
 
     #[test]
@@ -347,7 +328,7 @@ mod tests {
             subject: "tenant `globex`".into(),
             source: "10.0.0.7".into(),
         };
-        let message = ApiError::from(error).body().message.clone();
+        let message = ApiError::from(error).fault().message.clone();
         assert!(!message.contains("globex") && !message.contains("10.0.0.7"), "{message}");
     }
 }

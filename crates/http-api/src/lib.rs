@@ -7,5 +7,5 @@ mod rate_limit;
 
 pub use body::{Body, full, read};
 pub use caller::caller;
-pub use error::ApiError;
+pub use error::{ApiError, request_id_header};
 pub use rate_limit::rate_limit_headers;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use metering::TokenUsage;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -231,7 +232,7 @@ pub trait AnswerRenderer: Send {
 }
 
 /// A response that a client may refer to later (`previous_response_id`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredResponse {
     /// Its id, as the client knows it.
     pub id: String,

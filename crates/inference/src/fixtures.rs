@@ -25,6 +25,7 @@ pub fn model(id: &str, protocol: Protocol) -> Model {
         anthropic_beta: None,
         body: None,
         estimate: Estimate { overhead_tokens: 500, image_tokens: 1_600 },
+        response_cache_ttl_s: None,
     }
 }
 

@@ -44,8 +44,7 @@ pub use protocol::{
     Codec, Frame, Operation, Protocol, ProviderAnswer, ProviderRequest, StreamReader,
 };
 pub use provider::{
-    ByteStream, EventStream, ForwardedResponse, Provider, ProviderAdapter, ProviderCall,
-    ProviderError, ProviderErrorKind, ProviderResponse,
+    ByteStream, ProviderAdapter, ProviderCall, ProviderError, ProviderErrorKind, ProviderResponse,
 };
 pub use upload::Upload;
 pub use validation::InvalidEntry;

@@ -45,6 +45,10 @@ pub struct Model {
     /// How its input is bounded before a call.
     #[serde(default)]
     pub estimate: Estimate,
+    /// For how many seconds its answers serve from the response cache; unset: only where the tenant or
+    /// the request asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_cache_ttl_s: Option<u32>,
 }
 
 fn bedrock() -> String {

@@ -7,12 +7,9 @@ use bytes::Bytes;
 use futures::Stream;
 use tenancy::TenantContext;
 
-use crate::{Event, Model, ModelRequest, ModelResponse, ProviderConfig, ProviderRequest};
+use crate::{Model, ProviderConfig, ProviderRequest};
 
-/// Canonical events of a streamed answer. Nothing follows an error.
-pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, ProviderError>> + Send>>;
-
-/// Bytes of a forwarded answer, as the provider sent them. Nothing follows an error.
+/// Bytes of an answer, as the provider sent them. Nothing follows an error.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ProviderError>> + Send>>;
 
 /// Whose call of which model it is, for credentials, attribution and the provider's own logs.
@@ -31,40 +28,6 @@ pub struct ProviderCall<'a> {
     pub entitlement_version: u64,
     /// The gateway's id of the call, sent along as request metadata.
     pub call_id: &'a str,
-}
-
-/// The head of a provider's answer to forwarded bytes; only successes get here.
-pub struct ForwardedResponse {
-    /// The provider's id of the call.
-    pub provider_request_id: Option<String>,
-    /// `content-type` of the body.
-    pub content_type: Option<String>,
-    /// The body.
-    pub body: ByteStream,
-}
-
-/// Calls models. Every method runs under a session that can reach `allowed_models` only.
-pub trait Provider: Send + Sync {
-    /// Answers at once.
-    fn respond(
-        &self,
-        call: &ProviderCall<'_>,
-        request: ModelRequest,
-    ) -> impl Future<Output = Result<ModelResponse, ProviderError>> + Send;
-
-    /// Answers as a stream; returns when the provider has accepted the call.
-    fn stream(
-        &self,
-        call: &ProviderCall<'_>,
-        request: ModelRequest,
-    ) -> impl Future<Output = Result<EventStream, ProviderError>> + Send;
-
-    /// Sends a Chat Completions body as it is, and returns the answer as it comes.
-    fn forward(
-        &self,
-        call: &ProviderCall<'_>,
-        body: Bytes,
-    ) -> impl Future<Output = Result<ForwardedResponse, ProviderError>> + Send;
 }
 
 /// The head of a provider's answer, and its body as it comes; only successes get here.

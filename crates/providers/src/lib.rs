@@ -11,8 +11,6 @@ use inference_bedrock::Bedrock;
 use inference_openai::OpenaiCompatible;
 use inference_sagemaker::Sagemaker;
 
-mod bridge;
-
 pub use aws_transport::{ConfigError, EndpointUrls, Presigned, Service, Settings, UploadedFile};
 
 /// All providers; each call goes to the one whose kind the registry says.

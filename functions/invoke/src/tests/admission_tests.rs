@@ -65,7 +65,8 @@ async fn bad_requests_are_refused_before_anything_is_reserved() {
 async fn a_spent_budget_refuses_the_next_call_of_that_tenant_only() {
     // A call reserves (some 100 bytes in + 100 tokens out): more than half of this.
     let limits = Limits { budget_per_month: Some(NanoUsd(1_500_000)), ..Limits::default() };
-    let gateway = Gateway::new(limits, vec![Script::Whole(whole("Hi")), Script::Bytes(vec![])]);
+    let gateway =
+        Gateway::new(limits, vec![Script::Whole(whole("Hi")), Script::Whole(whole("Hi"))]);
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), 200);
     for request in [chat("converse-a"), streamed("native-b")] {
         let response = gateway.send("acme", &request).await;

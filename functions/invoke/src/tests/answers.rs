@@ -44,11 +44,15 @@ async fn an_answer_carries_its_text_its_usage_and_the_gateways_headers() {
 async fn pieces_are_passed_on_while_the_model_still_talks() {
     let (sender, events) = futures::channel::mpsc::unbounded();
     let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
+    let say = |word: &str| {
+        sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: word.into() })).unwrap();
+    };
+    say("one");
     let response = gateway.send("acme", &streamed("converse-a")).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
-    for word in ["one", "two"] {
-        sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: word.into() })).unwrap();
+    for (word, next) in [("one", "two"), ("two", "three")] {
+        say(next);
         let piece = frame(&mut body).await;
         assert!(piece.contains(word), "{piece}");
     }
@@ -75,12 +79,12 @@ async fn a_streamed_answer_ends_with_done_and_one_record() {
 
 #[tokio::test]
 async fn a_native_model_gets_the_callers_own_bytes() {
-    let answer = Bytes::from_static(br#"{"id":"x","choices":[],"usage":{"prompt_tokens":15,"completion_tokens":2,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":5}},"future":[1]}"#);
+    let answer = Bytes::from_static(br#"{"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":15,"completion_tokens":2,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":5}},"future":[1]}"#);
     let gateway = Gateway::new(Limits::default(), vec![Script::Bytes(vec![Ok(answer.clone())])]);
     let request = r#"{ "model":"native-b",  "max_tokens":100,"messages":[{"role":"user","content":"Hello"}], "future": {"a":1e2} }"#;
     let response = gateway.send_as("globex", "machine", request).await;
     assert_eq!(text(response).await.as_bytes(), answer, "unknown fields survive on the way back");
-    let (tenant, model, sent) = gateway.state.provider.calls.lock().unwrap()[0].clone();
+    let (tenant, model, sent) = gateway.state.providers.calls.lock().unwrap()[0].clone();
     assert_eq!((tenant.as_str(), model.as_str()), ("globex", "vendor.native-b-v1"));
     assert_eq!(String::from_utf8(sent).unwrap(), request.replace("native-b", "vendor.native-b-v1"));
     assert_eq!((gateway.record().usage, gateway.record().tenant_id.as_str()), (USAGE, "globex"));
@@ -101,7 +105,7 @@ async fn a_native_stream_is_metered_although_its_caller_did_not_ask_for_usage() 
     let answer = text(gateway.send("globex", &streamed("native-b")).await).await;
     assert_eq!(answer, [pieces[0], pieces[1], pieces[3]].concat());
     assert_eq!(gateway.record().usage, USAGE);
-    let sent = gateway.state.provider.calls.lock().unwrap()[0].2.clone();
+    let sent = gateway.state.providers.calls.lock().unwrap()[0].2.clone();
     let sent: serde_json::Value = serde_json::from_slice(&sent).unwrap();
     assert_eq!(sent["stream_options"], json!({ "include_usage": true }));
 }
@@ -117,6 +121,6 @@ async fn each_tenant_sees_its_own_models_only() {
             .map(|model| model["id"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(ids(&gateway.get_models("acme").await), ["converse-a", "native-b"]);
-    assert_eq!(ids(&gateway.get_models("globex").await), ["native-b"]);
+    assert_eq!(ids(&gateway.get_models("acme").await), ["converse-a", "native-b", "resilient"]);
+    assert_eq!(ids(&gateway.get_models("globex").await), ["native-b", "resilient"]);
 }

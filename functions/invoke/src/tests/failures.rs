@@ -14,7 +14,7 @@ use super::support::{
 #[tokio::test]
 async fn a_refusal_by_the_provider_has_a_status_and_costs_nothing() {
     for (request, kind, status) in [
-        (chat("converse-a"), ProviderErrorKind::Throttled, StatusCode::TOO_MANY_REQUESTS),
+        (chat("converse-a"), ProviderErrorKind::QuotaExceeded, StatusCode::TOO_MANY_REQUESTS),
         (streamed("converse-a"), ProviderErrorKind::InvalidRequest, StatusCode::BAD_REQUEST),
         (streamed("native-b"), ProviderErrorKind::AccessDenied, StatusCode::FORBIDDEN),
     ] {
@@ -74,8 +74,8 @@ async fn an_answer_without_usage_is_billed_by_an_estimate() {
 async fn a_client_that_hangs_up_is_billed_what_the_provider_produces() {
     let (sender, events) = futures::channel::mpsc::unbounded();
     let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
-    let mut body = gateway.send("acme", &streamed("converse-a")).await.into_body();
     sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: "one".into() })).unwrap();
+    let mut body = gateway.send("acme", &streamed("converse-a")).await.into_body();
     frame(&mut body).await;
     drop(body);
     for event in text_events(&["two", "three"]) {
@@ -97,7 +97,7 @@ async fn a_thinking_model_keeps_its_caller_waiting_with_signs_of_life() {
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.starts_with(": keep-alive\n\n: keep-alive\n\ndata: "), "{answer}");
 
-    let gateway = think(vec![Err(provider_error(ProviderErrorKind::Throttled, false))]);
+    let gateway = think(vec![Err(provider_error(ProviderErrorKind::QuotaExceeded, false))]);
     let response = gateway.send("acme", &streamed("converse-a")).await;
     assert_eq!(response.status(), 200, "the first sign of life decided that");
     let answer = text(response).await;

@@ -3,4 +3,6 @@
 mod admission_tests;
 mod answers;
 mod failures;
+mod remembered;
+mod routing;
 mod support;

@@ -8,21 +8,28 @@ use std::time::Duration;
 use admission::fakes::InMemoryLedger;
 use admission::{EntitlementStore, Entitlements, LimitedScope, Limits, Meter, Scope, StoreError};
 use bytes::Bytes;
+use content::fakes::InMemoryContent;
 use futures::StreamExt as _;
+use gateway::{Cache, ObjectStore, Ports, SharedHealth, State};
 use http::Response;
 use http_api::Body;
 use http_body_util::BodyExt as _;
+use inference::anthropic_messages::MessagesRequest;
+use inference::converse::ConverseRequest;
+use inference::openai_chat::ChatRequest;
 use inference::{
-    ByteStream, Catalog, CatalogStore, ContentBlock, Estimate, Event, EventStream,
-    ForwardedResponse, Model, ModelRequest, ModelResponse, Protocol, Provider, ProviderCall,
-    ProviderError, ProviderErrorKind, ReadCatalogError, StopReason,
+    Alias, AliasStore, AnswerHead, AnswerRenderer, ByteStream, Catalog, CatalogStore, ContentBlock,
+    Estimate, Event, GenerateRequest as _, Model, ModelResponse, Protocol, ProviderAdapter,
+    ProviderCall, ProviderError, ProviderErrorKind, ProviderRequest, ProviderResponse,
+    ReadCatalogError, RetryPolicy, Step, StopReason, Target,
 };
 use lambda_http::Request;
-use metering::{NanoUsd, PicoUsd, Price, PriceBook, TokenUsage, UsageRecord};
+use metering::{NanoUsd, Outcome, PicoUsd, Price, PriceBook, TokenUsage, UsageRecord};
+use routing::{HealthStore, HealthStoreError};
 use serde_json::{Value, json};
-use tenancy::{ModelAllowlist, Status, Tenant, TenantContext};
+use tenancy::{ModelAllowlist, ModelId, Status, Tenant, TenantContext, TenantSettings};
 
-use crate::{Cache, State, handle};
+use crate::handle;
 
 /// 2026-11-23T12:00:00Z
 pub(super) const NOON_MS: i64 = 1_795_435_200_000;
@@ -39,10 +46,13 @@ pub(super) const USAGE: TokenUsage = TokenUsage {
 
 /// What the provider does with its next call.
 pub(super) enum Script {
+    /// A stream, in the protocol that was asked in.
     Events(Vec<Result<Event, ProviderError>>),
     /// Events that come one by one, as the test sends them.
     Live(futures::channel::mpsc::UnboundedReceiver<Result<Event, ProviderError>>),
+    /// A body of these pieces.
     Bytes(Vec<Result<Bytes, ProviderError>>),
+    /// A whole answer, in the protocol that was asked in.
     Whole(ModelResponse),
     Refuse(ProviderError),
     /// Accepts the call after so long.
@@ -56,70 +66,70 @@ pub(super) struct FakeProvider {
     pub(super) calls: Mutex<Vec<(String, String, Vec<u8>)>>,
 }
 
-impl FakeProvider {
-    fn begin(&self, call: &ProviderCall<'_>, body: Vec<u8>) -> Script {
+/// Writes canonical events as a provider of `protocol` would.
+fn writer(protocol: Protocol) -> Box<dyn AnswerRenderer> {
+    let head =
+        AnswerHead { call_id: "prov".into(), created: 0, model: "m".into(), likely_input: 0 };
+    match protocol {
+        Protocol::Converse => {
+            let body = br#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+            ConverseRequest::parse("m", true, body).unwrap().renderer(head)
+        }
+        Protocol::OpenaiChat => {
+            let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"include_usage":true}}"#;
+            ChatRequest::parse(body).unwrap().renderer(head)
+        }
+        Protocol::AnthropicMessages => {
+            let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"stream":true}"#;
+            MessagesRequest::parse(body, &[]).unwrap().renderer(head)
+        }
+        other => unreachable!("no test asks in {other:?}"),
+    }
+}
+
+impl ProviderAdapter for FakeProvider {
+    async fn send(
+        &self,
+        call: &ProviderCall<'_>,
+        request: ProviderRequest,
+    ) -> Result<ProviderResponse, ProviderError> {
         assert!(
             call.allowed_models.iter().any(|model| model.id == call.model.id),
             "the session covers the model"
         );
         let tenant = call.context.tenant_id.to_string();
-        self.calls.lock().unwrap().push((tenant, call.model.provider_model_id.clone(), body));
-        self.scripts
-            .lock()
-            .unwrap()
-            .pop_front()
-            .expect("the provider is called no more often than scripted")
-    }
-}
-
-impl Provider for FakeProvider {
-    async fn respond(
-        &self,
-        call: &ProviderCall<'_>,
-        request: ModelRequest,
-    ) -> Result<ModelResponse, ProviderError> {
-        match self.begin(call, serde_json::to_vec(&request).unwrap()) {
-            Script::Whole(response) => Ok(response),
-            Script::Refuse(error) => Err(error),
-            _ => unreachable!("not scripted for a whole answer"),
-        }
-    }
-
-    async fn stream(
-        &self,
-        call: &ProviderCall<'_>,
-        request: ModelRequest,
-    ) -> Result<EventStream, ProviderError> {
-        let events: EventStream = match self.begin(call, serde_json::to_vec(&request).unwrap()) {
-            Script::Events(events) => Box::pin(futures::stream::iter(events)),
-            Script::Live(events) => Box::pin(events),
-            Script::Think(time, events) => {
+        let asked = (tenant, call.model.provider_model_id.clone(), request.body.to_vec());
+        self.calls.lock().unwrap().push(asked);
+        let script = self.scripts.lock().unwrap().pop_front();
+        let script = script.expect("the provider is called no more often than scripted");
+        let mut writer = writer(request.protocol);
+        let mut write = move |event: Result<Event, ProviderError>| {
+            event.map(|event| {
+                // Some dialects say what was used at the very end only.
+                let is_last = matches!(event, Event::Usage(_));
+                let piece = writer.event(&event);
+                if is_last { [piece, writer.finish()].concat().into() } else { piece }
+            })
+        };
+        let events = |events: Vec<_>| Box::pin(futures::stream::iter(events)) as _;
+        let body: ByteStream = match script {
+            Script::Events(script) => events(script.into_iter().map(write).collect()),
+            Script::Live(live) => Box::pin(live.map(write)),
+            Script::Think(time, script) => {
                 tokio::time::sleep(time).await;
-                Box::pin(futures::stream::iter(events))
+                if let Some(Err(error)) = script.first() {
+                    return Err(error.clone());
+                }
+                events(script.into_iter().map(&mut write).collect())
+            }
+            Script::Bytes(pieces) => events(pieces),
+            Script::Whole(response) => {
+                events(vec![Ok(self::writer(request.protocol).response(&response))])
             }
             Script::Refuse(error) => return Err(error),
-            _ => unreachable!("not scripted for a stream"),
         };
-        Ok(events)
-    }
-
-    async fn forward(
-        &self,
-        call: &ProviderCall<'_>,
-        body: Bytes,
-    ) -> Result<ForwardedResponse, ProviderError> {
-        match self.begin(call, body.to_vec()) {
-            Script::Bytes(pieces) => {
-                let body: ByteStream = Box::pin(futures::stream::iter(pieces));
-                Ok(ForwardedResponse {
-                    provider_request_id: Some("prov-1".into()),
-                    content_type: None,
-                    body,
-                })
-            }
-            Script::Refuse(error) => Err(error),
-            _ => unreachable!("not scripted for forwarding"),
-        }
+        let provider_request_id = Some("prov-1".into());
+        Ok(ProviderResponse { provider_request_id, headers: Vec::new(), body })
     }
 }
 
@@ -138,6 +148,78 @@ impl EntitlementStore for &'static FakeConfiguration {
     }
 }
 
+impl AliasStore for &'static FakeConfiguration {
+    async fn aliases(
+        &self,
+        _: &TenantContext,
+    ) -> Result<BTreeMap<ModelId, Arc<Alias>>, ReadCatalogError> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// Everything in memory.
+pub(super) struct FakePorts;
+
+impl Ports for FakePorts {
+    type Configuration = &'static FakeConfiguration;
+    type Ledger = InMemoryLedger;
+    type Providers = FakeProvider;
+    type Content = InMemoryContent;
+    type Objects = FakeObjects;
+    type Health = FakeHealth;
+}
+
+/// Files, by key.
+#[derive(Default)]
+pub(super) struct FakeObjects(pub(super) Mutex<BTreeMap<String, Bytes>>);
+
+impl ObjectStore for FakeObjects {
+    async fn presign_put(
+        &self,
+        context: &TenantContext,
+        file_id: &str,
+        media_type: &str,
+        length: u64,
+        _: Duration,
+    ) -> Result<(String, Vec<(String, String)>), ProviderError> {
+        let headers = vec![("content-type".into(), media_type.into())];
+        let url = format!("https://uploads.test/{}/{file_id}?length={length}", context.tenant_id);
+        Ok((url, headers))
+    }
+
+    async fn get(
+        &self,
+        context: &TenantContext,
+        file_id: &str,
+        _: usize,
+    ) -> Result<Bytes, ProviderError> {
+        let key = format!("{}/{file_id}", context.tenant_id);
+        let found = self.0.lock().unwrap().get(&key).cloned();
+        found.ok_or_else(|| provider_error(ProviderErrorKind::InvalidRequest, false))
+    }
+
+    fn bucket(&self) -> &'static str {
+        "uploads"
+    }
+
+    fn uri(&self, context: &TenantContext, file_id: &str) -> String {
+        format!("s3://uploads/tenant={}/{file_id}", context.tenant_id)
+    }
+}
+
+/// Nobody else knows anything.
+pub(super) struct FakeHealth;
+
+impl HealthStore for FakeHealth {
+    async fn open_targets(&self) -> Result<Vec<(ModelId, i64)>, HealthStoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn trip(&self, _: &ModelId, _: i64) -> Result<(), HealthStoreError> {
+        Ok(())
+    }
+}
+
 impl CatalogStore for &'static FakeConfiguration {
     async fn catalog(&self) -> Result<Catalog, ReadCatalogError> {
         Ok(self.catalog.clone())
@@ -145,7 +227,7 @@ impl CatalogStore for &'static FakeConfiguration {
 }
 
 pub(super) struct Gateway {
-    pub(super) state: Arc<State<&'static FakeConfiguration, InMemoryLedger, FakeProvider>>,
+    pub(super) state: Arc<State<FakePorts>>,
     pub(super) configuration: &'static FakeConfiguration,
 }
 
@@ -156,8 +238,8 @@ fn entitlements(tenant: &str, lob: &str, models: &[&str], limits: Limits) -> Ent
         status: Status::Active,
         models: ModelAllowlist(models.iter().map(|id| id.parse().unwrap()).collect()),
         default_max_tokens: None,
-        settings: tenancy::TenantSettings::default(),
         entitlement_version: 1,
+        settings: TenantSettings::default(),
     };
     let scopes = Scope::of_tenant(&tenant.tenant_id, &tenant.lob_id)
         .into_iter()
@@ -199,6 +281,16 @@ impl Gateway {
             valid_from: 0,
             models: models.iter().map(|model| (model.id.clone(), price)).collect(),
         };
+        let resilient = Alias {
+            name: "resilient".parse().unwrap(),
+            steps: ["converse-a", "native-b"]
+                .map(|model| Step {
+                    targets: vec![Target { model: model.parse().unwrap(), weight: 1 }],
+                })
+                .into(),
+            retry: RetryPolicy { backoff_ms: 0, ..RetryPolicy::default() },
+            has_affinity: false,
+        };
         let tenants = [
             entitlements("acme", "retail", &["converse-a", "native-b", "unregistered-c"], limits),
             entitlements("globex", "markets", &["native-b"], limits),
@@ -212,6 +304,7 @@ impl Gateway {
             tenants: Mutex::new(tenants.map(|of| (of.tenant.tenant_id.to_string(), of)).into()),
             catalog: Catalog {
                 models: models.into_iter().map(|model| (model.id.clone(), model)).collect(),
+                aliases: BTreeMap::from([(resilient.name.clone(), Arc::new(resilient))]),
                 price_books: vec![Arc::new(book)],
                 ..Catalog::default()
             },
@@ -220,10 +313,17 @@ impl Gateway {
         let state = State {
             configuration: Cache::new(configuration),
             ledger: InMemoryLedger::with_meters(meters),
-            provider: FakeProvider { scripts: Mutex::new(scripts.into()), calls: Mutex::default() },
+            providers: FakeProvider {
+                scripts: Mutex::new(scripts.into()),
+                calls: Mutex::default(),
+            },
+            content: InMemoryContent::default(),
+            objects: FakeObjects::default(),
+            health: SharedHealth::new(FakeHealth),
             region: "us-east-1".into(),
             heartbeat: Duration::from_secs(10),
             now_ms: || NOON_MS,
+            random: || 0,
         };
         Self { state: Arc::new(state), configuration }
     }
@@ -252,6 +352,40 @@ impl Gateway {
         body(self.handle(lambda_http::request::from_str(&event).unwrap()).await).await
     }
 
+    /// Sends `body` to `path`, with `headers` on top.
+    pub(super) async fn post(
+        &self,
+        tenant: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Response<Body> {
+        self.request(tenant, "POST", path, headers, &json!(body.to_string())).await
+    }
+
+    pub(super) async fn request(
+        &self,
+        tenant: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Response<Body> {
+        let lob = if tenant == "acme" { "retail" } else { "markets" };
+        let event = include_str!("../../testdata/chat.json")
+            .replace(r#""POST""#, &json!(method).to_string())
+            .replace(r#""/v1/chat/completions""#, &json!(path).to_string())
+            .replace(r#""acme""#, &json!(tenant).to_string())
+            .replace(r#""retail""#, &json!(lob).to_string())
+            .replace(r#""BODY""#, &body.to_string());
+        let mut event: Value = serde_json::from_str(&event).unwrap();
+        for (name, value) in headers {
+            event["headers"][*name] = json!(value);
+            event["multiValueHeaders"][*name] = json!([value]);
+        }
+        self.handle(lambda_http::request::from_str(&event.to_string()).unwrap()).await
+    }
+
     pub(super) async fn handle(&self, request: Request) -> Response<Body> {
         handle(Arc::clone(&self.state), request).await.unwrap()
     }
@@ -267,12 +401,23 @@ impl Gateway {
         records.into_iter().next().unwrap()
     }
 
+    /// Attempt, model and outcome of each record, in order.
+    pub(super) fn attempts(&self) -> Vec<(u32, String, Outcome)> {
+        let mut attempts: Vec<_> = self
+            .records()
+            .into_iter()
+            .map(|record| (record.id.attempt, record.choice.model.to_string(), record.outcome))
+            .collect();
+        attempts.sort_by_key(|attempt| attempt.0);
+        attempts
+    }
+
     pub(super) fn committed(&self, tenant: &str) -> NanoUsd {
         self.state.ledger.meter_of(&Scope::Tenant(tenant.parse().unwrap())).committed
     }
 
     pub(super) fn provider_calls(&self) -> usize {
-        self.state.provider.calls.lock().unwrap().len()
+        self.state.providers.calls.lock().unwrap().len()
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use lambda_http::{Request, RequestExt as _};
-
 /// How long a call may run where nothing says so.
 const DEFAULT_RUN_MS: i64 = 900_000;
 
@@ -15,26 +13,25 @@ const SLACK_MS: i64 = 60_000;
 
 /// A call's name and clock.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub struct Call {
     /// A time-ordered UUID; the client's `x-request-id`.
-    pub(crate) id: String,
+    pub id: String,
     /// When it came in.
-    pub(crate) started: Instant,
+    pub started: Instant,
     /// When it came in, in Unix milliseconds.
-    pub(crate) started_ms: i64,
+    pub started_ms: i64,
     /// When the function ends, in Unix milliseconds.
     function_deadline_ms: i64,
 }
 
 impl Call {
-    pub(crate) fn begin(request: &Request, now_ms: i64) -> Self {
-        let deadline =
-            request.lambda_context_ref().and_then(|context| i64::try_from(context.deadline).ok());
+    /// A call that comes in now, in a function that ends at `deadline_ms` (both in Unix milliseconds).
+    pub fn begin(now_ms: i64, deadline_ms: Option<i64>) -> Self {
         Self {
             id: uuid::Uuid::now_v7().simple().to_string(),
             started: Instant::now(),
             started_ms: now_ms,
-            function_deadline_ms: deadline
+            function_deadline_ms: deadline_ms
                 .filter(|ms| *ms > now_ms)
                 .unwrap_or(now_ms + DEFAULT_RUN_MS),
         }
@@ -49,5 +46,10 @@ impl Call {
     /// Past this moment (Unix milliseconds) nothing of the call can be running.
     pub(crate) fn sweep_after_ms(&self) -> i64 {
         self.function_deadline_ms + SLACK_MS
+    }
+
+    /// When it came in, in Unix seconds.
+    pub(crate) fn started_s(&self) -> i64 {
+        self.started_ms.div_euclid(1_000)
     }
 }

@@ -3,15 +3,18 @@
 //! Remembering it is safe: a reservation is refused as stale when the entitlements that it was
 //! checked against are not the current ones.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use admission::{EntitlementStore, Entitlements, StoreError};
-use inference::{Catalog, CatalogStore, ReadCatalogError};
-use tenancy::{TenantContext, TenantId};
+use inference::{Alias, AliasStore, Catalog, CatalogStore, ReadCatalogError};
+use tenancy::{ModelId, TenantContext, TenantId};
 
 /// How long the catalog is used before it is read again, in milliseconds.
 const CATALOG_AGE_MS: i64 = 60_000;
+
+/// How long a tenant's aliases are used before they are read again, in milliseconds.
+const ALIASES_AGE_MS: i64 = 60_000;
 
 /// Tenants that are remembered at most.
 const MAX_TENANTS: usize = 10_000;
@@ -21,8 +24,12 @@ const MAX_TENANTS: usize = 10_000;
 pub struct Cache<C> {
     store: C,
     tenants: Mutex<HashMap<TenantId, Entry<Arc<Entitlements>>>>,
+    aliases: Mutex<HashMap<TenantId, Entry<(u64, Aliases)>>>,
     catalog: Mutex<Option<Entry<Arc<Catalog>>>>,
 }
+
+/// A tenant's own aliases, by name.
+type Aliases = Arc<BTreeMap<ModelId, Arc<Alias>>>;
 
 #[derive(Debug, Clone)]
 struct Entry<T> {
@@ -58,11 +65,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<C> Cache<C> {
     /// A cache that has not asked `store` yet.
     pub fn new(store: C) -> Self {
-        Self { store, tenants: Mutex::default(), catalog: Mutex::default() }
+        Self {
+            store,
+            tenants: Mutex::default(),
+            aliases: Mutex::default(),
+            catalog: Mutex::default(),
+        }
     }
 }
 
-impl<C: EntitlementStore + CatalogStore> Cache<C> {
+impl<C: EntitlementStore + CatalogStore + AliasStore> Cache<C> {
     /// The caller's tenant's entitlements; `None` if it was never onboarded.
     pub(crate) async fn entitlements(
         &self,
@@ -89,6 +101,38 @@ impl<C: EntitlementStore + CatalogStore> Cache<C> {
             Entry { value: Arc::clone(&value), read_ms: now_ms },
         );
         Ok(Some(value))
+    }
+
+    /// The caller's tenant's own aliases, of this version of its entitlements. Those that cannot be
+    /// read again are used as they were.
+    pub(crate) async fn aliases(
+        &self,
+        context: &TenantContext,
+        entitlement_version: u64,
+        now_ms: i64,
+    ) -> Result<Aliases, ReadCatalogError> {
+        let known = lock(&self.aliases).get(&context.tenant_id).cloned();
+        if let Some(Entry { value: (version, aliases), read_ms }) = &known
+            && *version == entitlement_version
+            && now_ms - read_ms < ALIASES_AGE_MS
+        {
+            return Ok(Arc::clone(aliases));
+        }
+        let value = match (self.store.aliases(context).await, known) {
+            (Ok(aliases), _) => Arc::new(aliases),
+            (Err(error), Some(entry)) => {
+                tracing::warn!(%error, "aliases could not be read again and are used as they were");
+                entry.value.1
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let mut all = lock(&self.aliases);
+        if all.len() >= MAX_TENANTS {
+            all.clear();
+        }
+        let entry = Entry { value: (entitlement_version, Arc::clone(&value)), read_ms: now_ms };
+        all.insert(context.tenant_id.clone(), entry);
+        Ok(value)
     }
 
     /// The catalog. One that cannot be read again is used as it was.

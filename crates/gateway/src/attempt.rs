@@ -1,0 +1,291 @@
+//! One provider call: what is set aside for it, and the one record that it leaves.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use admission::{Admitted, CallDetail, Minute, Refusal, Reservation, UsageStore as _, admit};
+use http_api::ApiError;
+use inference::{
+    Dialect, Model, ProviderCall, ProviderConfig, ProviderError, ProviderErrorKind, TokenBound,
+};
+use metering::{ModelChoice, Outcome, Price, RecordId, TokenUsage, UsageRecord};
+use telemetry::{Metric, Unit};
+use tenancy::TenantContext;
+
+use crate::call::Call;
+use crate::route::Route;
+use crate::state::{Ports, State};
+
+/// A target whose price and bound are known: what can be admitted.
+#[derive(Debug, Clone)]
+pub(crate) struct Priced {
+    pub(crate) model: Arc<Model>,
+    pub(crate) provider: Arc<ProviderConfig>,
+    pub(crate) price: Price,
+    pub(crate) price_version: String,
+    pub(crate) bound: TokenBound,
+}
+
+impl Priced {
+    /// Whether everything that the call may consume has a price.
+    ///
+    /// # Errors
+    /// If it would be free for want of one.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        if self.price.covers(&self.bound.most()) {
+            Ok(())
+        } else {
+            Err(ApiError::unpriced_model(self.model.id.as_str()))
+        }
+    }
+}
+
+/// A provider call that every scope has reserved for. Whatever becomes of it, it ends in
+/// [`Attempt::record`].
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) id: RecordId,
+    pub(crate) call: Call,
+    pub(crate) context: TenantContext,
+    pub(crate) admitted: Admitted,
+    reservation: Reservation,
+    entitlement_version: u64,
+    pub(crate) target: Priced,
+    allowed_models: Vec<Arc<Model>>,
+    /// When this attempt began; later than the call for all but the first.
+    started: Instant,
+    started_ms: i64,
+    /// The gateway's own time before the provider is called.
+    pub(crate) gateway: Duration,
+}
+
+/// How a provider call ended, as far as it was seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ending {
+    /// The error that ended it; a complete answer has none.
+    pub(crate) error: Option<ProviderError>,
+    /// The provider's own count.
+    pub(crate) usage: Option<TokenUsage>,
+    /// Output tokens of what was seen, if the answer had begun.
+    pub(crate) seen_output: Option<u64>,
+    /// The provider's id of the call.
+    pub(crate) provider_request_id: Option<String>,
+    /// When the first content of a streamed answer came.
+    pub(crate) first_content: Option<Instant>,
+    /// Whether the gateway answered from its own cache, without a provider.
+    pub(crate) is_cache_hit: bool,
+}
+
+/// What an attempt is about, for its record.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) dialect: Dialect,
+    pub(crate) is_streamed: bool,
+}
+
+impl Attempt {
+    /// Reserves for attempt `number` (from 1) of `call`, in every scope or in none.
+    pub(crate) async fn begin<P: Ports>(
+        state: &State<P>,
+        call: &Call,
+        context: &TenantContext,
+        route: &Route,
+        subject: &Subject,
+        target: Priced,
+        number: u32,
+    ) -> Result<Self, Refusal> {
+        let (started, started_ms) = (Instant::now(), (state.now_ms)());
+        let id = RecordId { call_id: call.id.clone(), attempt: number };
+        let (bound, most) = (&target.bound, target.bound.most());
+        let reservation = Reservation {
+            tenant_id: context.tenant_id.clone(),
+            amount_nanousd: target.price.bound(&most),
+            requests: u32::from(number == 1),
+            tokens: most.total(),
+            minute: Minute::of(started_ms),
+            deadline_ms: call.sweep_after_ms(),
+            detail: Some(CallDetail {
+                lob_id: context.lob_id.clone(),
+                principal_id: context.principal.id.clone(),
+                principal_kind: context.principal.kind,
+                choice: ModelChoice {
+                    requested_model: route.requested.clone(),
+                    route: route.alias_name(),
+                    model: target.model.id.clone(),
+                },
+                provider: target.provider.name.clone(),
+                provider_model_id: target.model.provider_model_id.clone(),
+                dialect: subject.dialect.as_str().to_owned(),
+                is_streamed: subject.is_streamed,
+                region: state.region_of(&target.provider),
+                price_version: target.price_version.clone(),
+                input_tokens: bound.input,
+                images: bound.images,
+                search_units: bound.search_units,
+                started_ms,
+            }),
+        };
+        let scopes = route.entitlements.scopes.clone();
+        let admitted = admit(&state.ledger, context, scopes, &id, &reservation).await?;
+        let gateway = if number == 1 { call.started.elapsed() } else { started.elapsed() };
+        Ok(Self {
+            id,
+            call: call.clone(),
+            context: context.clone(),
+            admitted,
+            reservation,
+            entitlement_version: route.entitlements.tenant.entitlement_version,
+            target,
+            allowed_models: route.allowed_models.clone(),
+            started,
+            started_ms,
+            gateway,
+        })
+    }
+
+    /// The call as the provider's adapter needs it.
+    pub(crate) fn provider_call(&self) -> ProviderCall<'_> {
+        ProviderCall {
+            context: &self.context,
+            provider: &self.target.provider,
+            model: &self.target.model,
+            allowed_models: &self.allowed_models,
+            entitlement_version: self.entitlement_version,
+            call_id: &self.call.id,
+        }
+    }
+
+    /// What the call consumed, and whether that is an estimate.
+    ///
+    /// The provider's own count is the truth. Without it: a refusal and a failure before the answer
+    /// cost nothing, as the provider bills neither; a connection that broke before the answer may
+    /// have cost all that was reserved; an answer that broke off cost what was seen of it.
+    fn consumed(&self, ending: &Ending) -> (TokenUsage, bool) {
+        if let Some(usage) = ending.usage {
+            return (usage, false);
+        }
+        let bound = &self.target.bound;
+        let none = (TokenUsage::default(), false);
+        let estimate = |input, output| {
+            let (images, search_units) = (bound.images, bound.search_units);
+            (TokenUsage { input, output, images, search_units, ..TokenUsage::default() }, true)
+        };
+        match (&ending.error, ending.seen_output) {
+            (Some(error), _) if !error.may_have_run => none,
+            (_, Some(output)) => estimate(bound.likely_input, output.min(bound.output)),
+            (Some(error), None) => match error.kind {
+                ProviderErrorKind::Timeout | ProviderErrorKind::Interrupted => {
+                    estimate(bound.input, bound.output)
+                }
+                _ => none,
+            },
+            (None, None) => estimate(bound.likely_input, bound.output),
+        }
+    }
+
+    fn to_record(&self, ending: &Ending) -> Option<UsageRecord> {
+        let detail = self.reservation.detail.clone()?;
+        let (usage, is_estimated) = self.consumed(ending);
+        let outcome = match &ending.error {
+            None => Outcome::Completed,
+            Some(error) if !error.may_have_run => Outcome::Refused,
+            Some(_) => Outcome::Failed,
+        };
+        let cost = self.target.price.cost(&usage);
+        let since_start = |moment: Instant| milliseconds(moment.duration_since(self.started));
+        Some(UsageRecord {
+            schema: UsageRecord::SCHEMA,
+            id: self.id.clone(),
+            tenant_id: self.context.tenant_id.clone(),
+            lob_id: detail.lob_id,
+            principal_id: detail.principal_id,
+            principal_kind: detail.principal_kind,
+            started_ms: self.started_ms,
+            dialect: detail.dialect,
+            choice: detail.choice,
+            provider_model_id: detail.provider_model_id,
+            provider: detail.provider,
+            region: detail.region,
+            provider_request_id: ending
+                .provider_request_id
+                .clone()
+                .or_else(|| ending.error.as_ref()?.provider_request_id.clone()),
+            is_streamed: detail.is_streamed,
+            is_cache_hit: ending.is_cache_hit,
+            usage,
+            is_estimated,
+            price_version: detail.price_version,
+            cost_nanousd: if is_estimated {
+                cost.min(self.reservation.amount_nanousd)
+            } else {
+                cost
+            },
+            reserved_nanousd: self.reservation.amount_nanousd,
+            outcome,
+            latency_ms: milliseconds(self.started.elapsed()),
+            time_to_first_token_ms: ending.first_content.map(since_start),
+            gateway_ms: milliseconds(self.gateway),
+        })
+    }
+
+    /// Writes the attempt's record; its stream settles the reservations.
+    ///
+    /// A record that cannot be written is not lost: the sweep finds the reservation and writes one
+    /// at what was reserved.
+    pub(crate) async fn record<P: Ports>(&self, state: &State<P>, ending: &Ending) {
+        let Some(record) = self.to_record(ending) else { return };
+        if record.cost_nanousd > record.reserved_nanousd {
+            let (cost, reserved) = (record.cost_nanousd.0, record.reserved_nanousd.0);
+            tracing::error!(
+                call_id = self.call.id, model = %record.choice.model, cost, reserved,
+                "a call cost more than its bound: the model's registry entry is wrong"
+            );
+        }
+        if let Err(error) = state.ledger.put_record(&self.context, &record).await {
+            let cause = error.source.to_string();
+            tracing::error!(call_id = self.call.id, %error, cause, "a usage record was left to the sweep");
+        }
+        log(&record, ending, (state.now_ms)());
+    }
+}
+
+fn log(record: &UsageRecord, ending: &Ending, now_ms: i64) {
+    let error = ending.error.as_ref().map(|error| format!("{:?}", error.kind));
+    tracing::info!(
+        call_id = record.id.call_id,
+        attempt = record.id.attempt,
+        tenant_id = %record.tenant_id,
+        lob_id = %record.lob_id,
+        principal_id = %record.principal_id,
+        dialect = record.dialect,
+        model = %record.choice.model,
+        outcome = ?record.outcome,
+        provider_error = error,
+        input_tokens = record.usage.total_input(),
+        output_tokens = record.usage.output,
+        cost_nanousd = record.cost_nanousd.0,
+        latency_ms = record.latency_ms,
+        "call recorded"
+    );
+    let count = |name, value: u64| Metric { name, unit: Unit::Count, value: as_f64(value) };
+    let time = |name, value: u64| Metric { name, unit: Unit::Milliseconds, value: as_f64(value) };
+    let mut metrics = vec![
+        time("GatewayLatency", record.gateway_ms),
+        time("CallLatency", record.latency_ms),
+        count("InputTokens", record.usage.total_input()),
+        count("OutputTokens", record.usage.output),
+        count("CostNanoUsd", record.cost_nanousd.0),
+    ];
+    metrics.extend(record.time_to_first_token_ms.map(|value| time("TimeToFirstToken", value)));
+    let dimensions = [("Service", "invoke"), ("Model", record.choice.model.as_str())];
+    telemetry::emit(now_ms, &dimensions, &metrics, &[("tenant_id", record.tenant_id.as_str())]);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are approximate; the ledger is exact")]
+fn as_f64(value: u64) -> f64 {
+    value as f64
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

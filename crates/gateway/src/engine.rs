@@ -1,0 +1,177 @@
+//! Which target is asked next, until one answers or none is left.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use admission::{Denial, Refusal};
+use http_api::ApiError;
+use inference::{Model, ProviderError};
+use routing::{Decision, Failure};
+use tenancy::{ModelId, TenantContext};
+
+use crate::attempt::{Attempt, Priced, Subject};
+use crate::cache::Freshness;
+use crate::call::Call;
+use crate::route::{Route, resolve};
+use crate::state::{Ports, State};
+
+/// Checks a request against one target: what is to be sent, and what it can consume at most.
+pub(crate) trait Prepare: Send + Sync {
+    /// What is sent to a target.
+    type Payload: Send;
+
+    /// # Errors
+    /// Why this target cannot serve the request.
+    fn prepare(
+        &self,
+        route: &Route,
+        model: &Arc<Model>,
+        now_s: i64,
+    ) -> Result<(Priced, Self::Payload), ApiError>;
+}
+
+/// The attempts of one call.
+pub(crate) struct Engine<P: Ports> {
+    pub(crate) state: Arc<State<P>>,
+    pub(crate) call: Call,
+    pub(crate) context: TenantContext,
+    pub(crate) subject: Subject,
+    pub(crate) route: Route,
+    affinity: Option<u64>,
+    /// Which target is next.
+    position: usize,
+    /// What has failed so far.
+    failures: Vec<Failure>,
+    /// The first target's complaint about the request itself.
+    complaint: Option<ApiError>,
+    has_reread: bool,
+    /// Provider calls so far.
+    pub(crate) attempts: u32,
+}
+
+impl<P: Ports> Engine<P> {
+    /// Finds the targets of `name`.
+    pub(crate) async fn begin(
+        state: &Arc<State<P>>,
+        call: Call,
+        context: TenantContext,
+        subject: Subject,
+        name: &str,
+        affinity: Option<u64>,
+    ) -> Result<Self, ApiError> {
+        let freshness = Freshness::Remembered;
+        let route = resolve(state, &context, name, affinity, freshness, call.started_ms).await?;
+        if route.targets.len() > 1 {
+            state.health.refresh(call.started_ms);
+        }
+        Ok(Self {
+            state: Arc::clone(state),
+            call,
+            context,
+            subject,
+            route,
+            affinity,
+            position: 0,
+            failures: Vec::new(),
+            complaint: None,
+            has_reread: false,
+            attempts: 0,
+        })
+    }
+
+    /// The next attempt, reserved for, with what to send.
+    ///
+    /// # Errors
+    /// No target is left that could serve the request, or a limit is reached.
+    pub(crate) async fn next<R: Prepare>(
+        &mut self,
+        request: &R,
+    ) -> Result<(Attempt, R::Payload), ApiError> {
+        loop {
+            let Some(model) = self.route.targets.get(self.position).cloned() else {
+                let unknown = || ApiError::unknown_model(&self.route.requested);
+                return Err(self.complaint.clone().unwrap_or_else(unknown));
+            };
+            let is_last = self.position + 1 >= self.route.targets.len();
+            if !is_last && !self.state.health.probe(&model.id, (self.state.now_ms)()) {
+                self.position += 1;
+                continue;
+            }
+            let (target, payload) =
+                match request.prepare(&self.route, &model, self.call.started_s()) {
+                    Ok(prepared) => prepared,
+                    Err(error) => {
+                        self.complaint.get_or_insert(error);
+                        self.position += 1;
+                        continue;
+                    }
+                };
+            if let Some(attempt) = self.reserve(target).await? {
+                return Ok((attempt, payload));
+            }
+        }
+    }
+
+    /// Reserves for the next attempt; nothing if entitlements proved stale and were read again.
+    pub(crate) async fn reserve(&mut self, target: Priced) -> Result<Option<Attempt>, ApiError> {
+        let (state, context) = (&self.state, &self.context);
+        let (call, route, number) = (&self.call, &self.route, self.attempts + 1);
+        match Attempt::begin(state, call, context, route, &self.subject, target, number).await {
+            Ok(attempt) => {
+                self.attempts = number;
+                Ok(Some(attempt))
+            }
+            Err(Refusal::Denied { denial: Denial::Stale, .. }) if !self.has_reread => {
+                self.has_reread = true;
+                self.route = resolve(
+                    state,
+                    context,
+                    &route.requested,
+                    self.affinity,
+                    Freshness::Reread,
+                    call.started_ms,
+                )
+                .await?;
+                Ok(None)
+            }
+            Err(Refusal::Denied { scope, denial }) => {
+                Err(ApiError::denied(&scope, &denial, self.call.started_ms))
+            }
+            Err(Refusal::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// When all attempts together must have brought content.
+    pub(crate) fn deadline(&self) -> Instant {
+        let deadline = self.call.deadline();
+        if self.route.alias.is_none() {
+            return deadline;
+        }
+        let patience = Duration::from_millis(self.route.policy().deadline_ms);
+        deadline.min(self.call.started + patience)
+    }
+
+    /// Takes note of an attempt that brought no content: how long to wait before the next one, or
+    /// nothing if there is none.
+    pub(crate) fn failed(&mut self, model: &ModelId, error: &ProviderError) -> Option<Duration> {
+        let now_ms = (self.state.now_ms)();
+        self.state.health.failed(model, error, self.route.targets.len() > 1, now_ms);
+        self.failures.push(Failure::new(self.position, error));
+        let decision = routing::next(
+            &self.route.policy(),
+            self.route.alias.is_some(),
+            self.route.targets.len(),
+            &self.failures,
+            self.call.started.elapsed(),
+            (self.state.random)(),
+        );
+        match decision {
+            Decision::Retry { wait } => Some(wait),
+            Decision::Next => {
+                self.position += 1;
+                (self.position < self.route.targets.len()).then_some(Duration::ZERO)
+            }
+            Decision::GiveUp => None,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! From the name that a client uses to the models that may answer.
+
+use std::sync::Arc;
+
+use admission::{Denial, Entitlements, Scope};
+use http_api::ApiError;
+use inference::{Alias, Catalog, Model, RetryPolicy};
+use metering::PriceBook;
+use tenancy::{ModelId, TenantContext};
+
+use crate::attempt::Priced;
+use crate::cache::Freshness;
+use crate::state::{Ports, State};
+
+/// What a name stands for, for one tenant and at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// The name, as the client wrote it.
+    pub(crate) requested: String,
+    pub(crate) entitlements: Arc<Entitlements>,
+    pub(crate) catalog: Arc<Catalog>,
+    /// Unless the name is a model's own.
+    pub(crate) alias: Option<Arc<Alias>>,
+    /// The models to try, in order; at least one, and all of them on the tenant's allowlist.
+    pub(crate) targets: Vec<Arc<Model>>,
+    /// Every model of the tenant's allowlist that is in the registry.
+    pub(crate) allowed_models: Vec<Arc<Model>>,
+}
+
+impl Route {
+    pub(crate) fn alias_name(&self) -> Option<String> {
+        self.alias.as_ref().map(|alias| alias.name.to_string())
+    }
+
+    pub(crate) fn policy(&self) -> RetryPolicy {
+        self.alias.as_ref().map(|alias| alias.retry).unwrap_or_default()
+    }
+
+    /// `model` with its provider and its price at `now_s` (Unix seconds); the bound is the caller's to set.
+    pub(crate) fn priced(&self, model: &Arc<Model>, now_s: i64) -> Result<Priced, ApiError> {
+        let book = PriceBook::in_force(&self.catalog.price_books, now_s);
+        let priced =
+            book.and_then(|book| Some((*book.models.get(&model.id)?, book.version.clone())));
+        let Some((price, price_version)) = priced else {
+            return Err(ApiError::unpriced_model(model.id.as_str()));
+        };
+        let Some(provider) = self.catalog.providers.get(&model.provider) else {
+            return Err(ApiError::unknown_model(&self.requested));
+        };
+        Ok(Priced {
+            model: Arc::clone(model),
+            provider: Arc::clone(provider),
+            price,
+            price_version,
+            bound: inference::TokenBound::default(),
+        })
+    }
+}
+
+/// Finds what `name` stands for: the tenant's alias, the organisation's, a model, or what a provider
+/// calls an allowed model, in this order.
+///
+/// `affinity` is a hash of what ties the turns of a conversation together.
+///
+/// # Errors
+/// 404 if there is nothing of that name for this tenant, after looking once more at what may have changed.
+pub(crate) async fn resolve<P: Ports>(
+    state: &State<P>,
+    context: &TenantContext,
+    name: &str,
+    affinity: Option<u64>,
+    freshness: Freshness,
+    now_ms: i64,
+) -> Result<Route, ApiError> {
+    let mut freshness = freshness;
+    loop {
+        let (entitlements, catalog) = configuration(state, context, freshness, now_ms).await?;
+        let allowed_models: Vec<Arc<Model>> = entitlements
+            .tenant
+            .models
+            .0
+            .iter()
+            .filter_map(|id| catalog.models.get(id).cloned())
+            .collect();
+        let aliases =
+            state.configuration.aliases(context, entitlements.tenant.entitlement_version, now_ms);
+        let aliases = aliases.await?;
+        let alias = name
+            .parse::<ModelId>()
+            .ok()
+            .and_then(|name| aliases.get(&name).or_else(|| catalog.aliases.get(&name)).cloned());
+        let targets = match &alias {
+            Some(alias) => {
+                let is_allowed = |id: &ModelId| allowed_models.iter().any(|model| &model.id == id);
+                let order = routing::candidates(
+                    alias,
+                    is_allowed,
+                    (state.random)(),
+                    affinity,
+                    &state.health,
+                    now_ms,
+                );
+                let find =
+                    |id: &ModelId| allowed_models.iter().find(|model| &model.id == id).cloned();
+                order.iter().filter_map(find).collect()
+            }
+            None => allowed_models
+                .iter()
+                .find(|model| model.id.as_str() == name)
+                .or_else(|| allowed_models.iter().find(|model| model.provider_model_id == name))
+                .cloned()
+                .into_iter()
+                .collect::<Vec<_>>(),
+        };
+        if !targets.is_empty() {
+            let requested = name.to_owned();
+            return Ok(Route { requested, entitlements, catalog, alias, targets, allowed_models });
+        }
+        // Allowed a moment ago, perhaps; what is remembered must not be the last word on a "no".
+        if freshness != Freshness::Remembered {
+            return Err(ApiError::unknown_model(name));
+        }
+        freshness = Freshness::Recent;
+    }
+}
+
+/// The caller's entitlements and the catalog.
+pub(crate) async fn configuration<P: Ports>(
+    state: &State<P>,
+    context: &TenantContext,
+    freshness: Freshness,
+    now_ms: i64,
+) -> Result<(Arc<Entitlements>, Arc<Catalog>), ApiError> {
+    let Some(entitlements) = state.configuration.entitlements(context, freshness, now_ms).await?
+    else {
+        let scope = Scope::Tenant(context.tenant_id.clone());
+        return Err(ApiError::denied(&scope, &Denial::Unknown, now_ms));
+    };
+    let catalog = state.configuration.catalog(freshness, now_ms).await?;
+    Ok((entitlements, catalog))
+}
