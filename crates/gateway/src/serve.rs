@@ -124,7 +124,7 @@ async fn parse<P: Ports>(
             let earlier = stored_responses(state, context, &request.stored_ids()).await?;
             let request = request.with_history(&earlier)?;
             let files = files(request.upload_ids()).await?;
-            let request = request.with_uploads(files.into_iter().collect());
+            let request = request.with_uploads(&files)?;
             let is_kept = stores_responses(state, context).await?;
             Box::new(if is_kept { request } else { request.without_store() })
         }
