@@ -7,19 +7,22 @@ use metering::TokenUsage;
 use serde_json::{Map, Value, json};
 
 use super::bound::input_of;
-use super::provider_request;
 use super::request::{check_messages, read_object};
+use super::{ConverseRequest, provider_request};
+use crate::anthropic_messages::MessagesCodec;
 use crate::protocol::unreadable;
 use crate::wire::field::Field;
 use crate::{
-    AnswerHead, BadRequest, Dialect, Model, Operation, Protocol, ProviderAnswer, ProviderError,
-    ProviderErrorKind, ProviderRequest, TokenBound, UnaryRequest,
+    AnswerHead, BadRequest, Codec as _, Dialect, GenerateRequest as _, Model, Operation, Protocol,
+    ProviderAnswer, ProviderError, ProviderErrorKind, ProviderRequest, TokenBound, UnaryRequest,
+    estimated_tokens,
 };
 
 /// A request to `POST /model/{id}/count-tokens`, with its original bytes.
 ///
-/// Models that Bedrock counts for get it as it is. For others the answer is an estimate, and nobody is
-/// asked: about one token for three bytes, which errs to the high side.
+/// Models that Bedrock counts for get it as it is, and those that are asked by Anthropic Messages in
+/// their words. For others the answer is an estimate, and nobody is asked: about one token for three
+/// bytes, which errs to the high side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConverseCountTokensRequest {
     body: Bytes,
@@ -60,12 +63,31 @@ impl ConverseCountTokensRequest {
         Ok(Self { body: text.into(), model: model.to_owned(), input })
     }
 
-    fn is_counted_by(&self, model: &Model) -> bool {
-        let protocol = match self.input {
-            Input::Converse(_) => Protocol::Converse,
-            Input::InvokeModel(_) => Protocol::InvokeModel,
-        };
-        model.capabilities.count_tokens && model.speaks(protocol)
+    /// The request in the words of a provider that counts, if there is one for this model.
+    fn call(&self, model: &Model) -> Result<Option<ProviderRequest>, BadRequest> {
+        if !model.capabilities.count_tokens {
+            return Ok(None);
+        }
+        let as_it_is = || provider_request(Operation::CountTokens, false, self.body.clone());
+        match &self.input {
+            Input::Converse(_) if model.speaks(Protocol::Converse) => Ok(Some(as_it_is())),
+            Input::InvokeModel(_) if model.speaks(Protocol::InvokeModel) => {
+                Ok(Some(ProviderRequest { protocol: Protocol::InvokeModel, ..as_it_is() }))
+            }
+            Input::Converse(conversation) if model.speaks(Protocol::AnthropicMessages) => {
+                let conversation = Value::from(conversation.clone()).to_string();
+                let request = ConverseRequest::parse(&self.model, false, conversation.as_bytes())?;
+                let request =
+                    MessagesCodec.write(&request.to_canonical(model, 1)?, model, false)?;
+                let mut body: Map<String, Value> =
+                    serde_json::from_slice(&request.body).unwrap_or_default();
+                let counted = ["model", "messages", "system", "tools", "tool_choice", "thinking"];
+                body.retain(|name, _| counted.contains(&name.as_str()));
+                let body = Value::from(body).to_string().into();
+                Ok(Some(ProviderRequest { operation: Operation::CountTokens, body, ..request }))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -80,11 +102,8 @@ impl UnaryRequest for ConverseCountTokensRequest {
 
     /// Counting is free.
     fn calls(&self, model: &Model) -> Result<Vec<(ProviderRequest, TokenBound)>, BadRequest> {
-        if !self.is_counted_by(model) {
-            return Ok(Vec::new());
-        }
-        let request = provider_request(Operation::CountTokens, false, self.body.clone());
-        Ok(vec![(request, TokenBound::default())])
+        let call = self.call(model)?;
+        Ok(call.into_iter().map(|request| (request, TokenBound::default())).collect())
     }
 
     fn usage(&self, _: &Model, _: &ProviderAnswer) -> Option<TokenUsage> {
@@ -97,13 +116,17 @@ impl UnaryRequest for ConverseCountTokensRequest {
         _: &AnswerHead,
         answers: &[ProviderAnswer],
     ) -> Result<Bytes, ProviderError> {
-        if let Some(answer) = answers.first() {
-            return Ok(answer.body.clone());
-        }
-        let tokens = match &self.input {
-            Input::Converse(conversation) => input_of(conversation, model).1,
-            Input::InvokeModel(body) => {
-                crate::estimated_tokens(u64::try_from(body.len()).unwrap_or(u64::MAX))
+        let tokens = match (answers.first(), &self.input) {
+            (Some(answer), _) => {
+                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let count = body.get("inputTokens").or_else(|| body.get("input_tokens"));
+                count.and_then(Value::as_u64).ok_or_else(|| {
+                    unreadable(ProviderErrorKind::Internal, "the provider's answer has no count")
+                })?
+            }
+            (None, Input::Converse(conversation)) => input_of(conversation, model).1,
+            (None, Input::InvokeModel(body)) => {
+                estimated_tokens(u64::try_from(body.len()).unwrap_or(u64::MAX))
             }
         };
         Ok(json!({ "inputTokens": tokens }).to_string().into())

@@ -22,6 +22,7 @@
 mod client;
 mod provider;
 mod said;
+mod unary;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -36,8 +37,8 @@ use serde_json::Value;
 
 use crate::client::{CLIENTS, Client};
 use crate::said::{
-    MODEL, PDF, PNG, QUESTION, RESULTS, SIGNATURE, SYSTEM, Said, Scenario, TOOL, TOOL_DESCRIPTION,
-    holds, place, said,
+    MODEL, PDF, PNG, QUESTION, RESULTS, SIGNATURE, SYSTEM, Said, Scenario, THINKING_TOKENS, TOOL,
+    TOOL_DESCRIPTION, holds, place, said,
 };
 
 /// The protocols of models that generate answers.
@@ -145,6 +146,12 @@ impl Cell {
         };
         for needle in [SYSTEM, QUESTION].iter().chain(more) {
             assert!(holds(sent, needle), "`{needle}` is not in {sent:#}");
+        }
+        if self.scenario == Scenario::Thinking {
+            let text = sent.to_string();
+            let budget = format!("\"budget_tokens\":{THINKING_TOKENS}");
+            let is_asked = text.contains(&budget) || text.contains("effort\":");
+            assert!(is_asked, "nobody asks for thinking in {sent:#}");
         }
     }
 
@@ -303,6 +310,10 @@ fn every_client_reaches_every_model() {
     for client in CLIENTS {
         page.push('\n');
         page.push_str(&table(client));
+    }
+    for table in unary::tables() {
+        page.push('\n');
+        page.push_str(&table);
     }
     assert!(!page.contains("FAILS"), "{page}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/matrix.md");

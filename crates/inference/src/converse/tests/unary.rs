@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::{able_model, foreign_model};
 use crate::converse::{ConverseCountTokensRequest, GuardrailRequest};
-use crate::{AnswerHead, Dialect, Model, Operation, ProviderAnswer, UnaryRequest};
+use crate::{
+    AnswerHead, Dialect, Model, Operation, Protocol, ProviderAnswer, UnaryRequest, fixtures,
+};
 
 fn head() -> AnswerHead {
     AnswerHead { call_id: "1".to_owned(), created: 0, model: "m".to_owned(), likely_input: 0 }
@@ -46,6 +48,26 @@ fn elsewhere_the_count_is_an_estimate() {
     let request = count(json!({"invokeModel": {"body": STANDARD.encode("b".repeat(30))}}));
     assert!(request.calls(&able_model()).unwrap().is_empty());
     assert_eq!(tokens(&request, &able_model(), &[]), 10);
+}
+
+#[test]
+fn models_of_anthropics_own_api_count_in_its_words() {
+    let model = fixtures::model("anthropic.claude-test", Protocol::AnthropicMessages);
+    let request = count(conversation());
+    let calls = request.calls(&model).unwrap();
+    let [(call, _)] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(
+        (call.protocol, &call.operation),
+        (Protocol::AnthropicMessages, &Operation::CountTokens)
+    );
+    let body: Value = serde_json::from_slice(&call.body).unwrap();
+    assert_eq!(body["messages"][0]["content"][0]["text"], "a".repeat(300));
+    assert_eq!(body.get("max_tokens"), None);
+    let answer =
+        ProviderAnswer { body: r#"{"input_tokens":8}"#.into(), ..ProviderAnswer::default() };
+    assert_eq!(tokens(&request, &model, &[answer]), 8);
+    let senseless = ProviderAnswer { body: "{}".into(), ..ProviderAnswer::default() };
+    request.render(&model, &head(), &[senseless]).unwrap_err();
 }
 
 #[test]

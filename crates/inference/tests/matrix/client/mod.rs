@@ -4,6 +4,7 @@ mod chat;
 mod converse;
 mod invoke;
 mod messages;
+mod responses;
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use bytes::BytesMut;
@@ -47,8 +48,8 @@ pub(crate) trait Client {
 }
 
 /// Every dialect.
-pub(crate) const CLIENTS: [&dyn Client; 4] =
-    [&chat::Chat, &messages::Messages, &converse::Converse, &invoke::Invoke];
+pub(crate) const CLIENTS: [&dyn Client; 5] =
+    [&chat::Chat, &responses::Responses, &messages::Messages, &converse::Converse, &invoke::Invoke];
 
 fn push(array: &mut Value, element: Value) {
     array.as_array_mut().unwrap().push(element);
