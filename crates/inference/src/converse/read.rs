@@ -20,10 +20,12 @@ pub(super) fn response(answer: &ProviderAnswer) -> Result<ModelResponse, Provide
     let body: Value = serde_json::from_slice(&answer.body)
         .map_err(|_| unreadable("the answer of Converse is no JSON"))?;
     let content = body.pointer("/output/message/content").and_then(Value::as_array);
-    let content = content.ok_or_else(|| unreadable("the answer of Converse holds no message"))?;
+    if content.is_none() && !body.get("stopReason").is_some_and(Value::is_string) {
+        return Err(unreadable("the answer of Converse holds no message"));
+    }
     let (stop_reason, stop_sequence) = stop(&body);
     Ok(ModelResponse {
-        content: content.iter().filter_map(content_block).collect(),
+        content: content.into_iter().flatten().filter_map(content_block).collect(),
         stop_reason,
         stop_sequence,
         usage: body.get("usage").map(token_usage).unwrap_or_default(),

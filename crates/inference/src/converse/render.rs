@@ -56,7 +56,11 @@ impl Renderer {
     /// The client's number of a block, which begins now if it has not begun before.
     fn open(&mut self, output: &mut BytesMut, number: u32, kind: BlockKind) -> usize {
         self.start(output);
-        let is_it = |block: &Block| block.number == number && block.kind == kind;
+        let is_it = |block: &Block| {
+            // What comes after the end of a block is another; only a tool's arguments belong to their call.
+            let is_growing = block.is_open || kind == BlockKind::ToolUse;
+            block.number == number && block.kind == kind && is_growing
+        };
         if let Some(index) = self.blocks.iter().rposition(is_it) {
             return index;
         }

@@ -436,6 +436,8 @@ impl Writer<'_> {
             config.insert("textFormat".to_owned(), text_format(schema));
         }
         if let Some(effort) = request.effort.as_deref().filter(|_| able.reasoning_effort) {
+            // There is nothing below `low`.
+            let effort = if matches!(effort, "none" | "minimal") { "low" } else { effort };
             config.insert("effort".to_owned(), effort.into());
         }
         Ok(config)

@@ -123,8 +123,10 @@ fn an_answer_that_makes_no_sense_is_an_error() {
         assert_eq!((error.kind, error.may_have_run), (ProviderErrorKind::Internal, true));
         assert_eq!(error.provider_request_id.as_deref(), Some("request-1"));
     }
-    let body = json!({"output": {"message": {"content": []}}});
-    assert_eq!(read(body.to_string()).unwrap().usage, TokenUsage::default());
+    for body in [json!({"output": {"message": {"content": []}}}), json!({"stopReason": "end_turn"})]
+    {
+        assert_eq!(read(body.to_string()).unwrap().usage, TokenUsage::default());
+    }
 }
 
 proptest! {

@@ -168,7 +168,9 @@ fn a_stream_is_what_converse_streams() {
         Event::BlockStop { block: 3 },
         Event::RedactedReasoning { block: 4, data: "cmVk".to_owned() },
         Event::BlockStop { block: 4 },
-        // Not every provider says where a block ends.
+        // Not every provider says where a block ends, or counts on.
+        text(4, "Oh. "),
+        Event::BlockStop { block: 4 },
         text(7, "Hel"),
         text(7, ""),
         text(7, "lo"),
@@ -185,6 +187,7 @@ fn a_stream_is_what_converse_streams() {
     let expected = json!([
         {"text": "Hm.", "signature": "c2ln"},
         {"redactedContent": "cmVk"},
+        {"text": "Oh. "},
         {"text": "Hello"},
         {"toolUse": {"toolUseId": "t1", "name": "f"}, "input": {"a": 1}},
         {"toolUse": {"toolUseId": "t2", "name": "f"}, "input": {}},

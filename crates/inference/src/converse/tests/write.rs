@@ -371,6 +371,15 @@ fn what_changes_the_answer_is_refused() {
 }
 
 #[test]
+fn no_effort_is_below_low() {
+    for (effort, expected) in [("none", "low"), ("minimal", "low"), ("low", "low"), ("max", "max")]
+    {
+        let request = with(|request| request.effort = Some(effort.to_owned()));
+        assert_eq!(write(&request, &able_model())["outputConfig"]["effort"], expected);
+    }
+}
+
+#[test]
 fn numbers_are_written_as_they_were() {
     let request = with(|request| request.inference.temperature = Some(0.1));
     let written = ConverseCodec.write(&request, &able_model(), false).unwrap();
