@@ -19,7 +19,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 pub(super) struct Reader<'r> {
     pub(super) model: &'r Model,
-    pub(super) uploads: &'r [(String, Upload)],
+    pub(super) uploads: &'r [Upload],
 }
 
 impl Reader<'_> {
@@ -222,7 +222,7 @@ impl Reader<'_> {
             },
             "s3Location" => {
                 let uri = value.require("uri")?.str()?;
-                if let Some((_, upload)) = self.uploads.iter().find(|(_, it)| it.s3_uri == uri) {
+                if let Some(upload) = self.uploads.iter().find(|it| it.s3_uri == uri) {
                     return Ok(Source::Bytes(upload.bytes.to_vec()));
                 }
                 let bucket_owner = value.get("bucketOwner").map(|field| field.str()).transpose()?;

@@ -114,13 +114,13 @@ fn labels(metadata: &str) -> Option<String> {
 }
 
 /// Puts the bytes of uploaded files where the conversation refers to them.
-fn inline(value: &mut Value, uploads: &[(String, Upload)]) {
+fn inline(value: &mut Value, uploads: &[Upload]) {
     match value {
         Value::Array(elements) => elements.iter_mut().for_each(|element| inline(element, uploads)),
         Value::Object(object) => {
             let uri = object.get("s3Location").and_then(|place| place.get("uri")?.as_str());
-            let upload = uri.and_then(|uri| uploads.iter().find(|(_, it)| it.s3_uri == uri));
-            if let Some((_, upload)) = upload {
+            let upload = uri.and_then(|uri| uploads.iter().find(|it| it.s3_uri == uri));
+            if let Some(upload) = upload {
                 object.clear();
                 object.insert("bytes".to_owned(), STANDARD.encode(&upload.bytes).into());
             } else {

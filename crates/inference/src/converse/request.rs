@@ -43,7 +43,7 @@ pub struct ConverseRequest {
     is_streaming: bool,
     pub(super) max_tokens: Option<u64>,
     /// Uploaded files that the conversation refers to, with their bytes.
-    pub(super) uploads: Vec<(String, Upload)>,
+    pub(super) uploads: Vec<Upload>,
 }
 
 impl ConverseRequest {
@@ -95,10 +95,10 @@ impl ConverseRequest {
         Ok(ids)
     }
 
-    /// The request with the uploaded files of these ids. Models that read from S3 by
+    /// The request with the uploaded files that it refers to; it does so by their URIs. Models that read from S3 by
     /// themselves still get the reference; others get the bytes in its place.
     #[must_use]
-    pub fn with_uploads(self, uploads: Vec<(String, Upload)>) -> Self {
+    pub fn with_uploads(self, uploads: Vec<Upload>) -> Self {
         Self { uploads, ..self }
     }
 }

@@ -163,7 +163,7 @@ fn uploads_are_read() {
         bytes: b"pic".as_slice().into(),
         s3_uri: uri.to_owned(),
     };
-    let request = parse(&body).unwrap().with_uploads(vec![("file-1".to_owned(), upload)]);
+    let request = parse(&body).unwrap().with_uploads(vec![upload]);
     let canonical = request.to_canonical(&foreign_model(), 1).unwrap();
     let source = Source::Bytes(b"pic".to_vec());
     let expected = ContentBlock::Image { format: ImageFormat::Png, source };

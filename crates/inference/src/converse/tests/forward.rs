@@ -95,8 +95,7 @@ fn uploads_are_sent_to_models_that_do_not_read_from_s3() {
         bytes: b"pic".as_slice().into(),
         s3_uri: uri.to_owned(),
     };
-    let request =
-        parse(&saying(image.clone())).unwrap().with_uploads(vec![("file-1".to_owned(), upload)]);
+    let request = parse(&saying(image.clone())).unwrap().with_uploads(vec![upload]);
     let content = |model: &Model| {
         let sent: Value = serde_json::from_slice(&request.forward(model, 1).unwrap().body).unwrap();
         sent["messages"][0]["content"].clone()
