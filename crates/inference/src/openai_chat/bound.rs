@@ -19,7 +19,7 @@ const TEMPLATE_TOKENS: u64 = 16;
 /// Output: the caller's maximum, else `default_max_tokens` (the tenant's), else the model's default.
 ///
 /// Refuses a maximum above the model's, and service tiers that cost more than the price book says.
-pub fn bound(
+pub(super) fn bound(
     request: &ChatRequest,
     model: &Model,
     default_max_tokens: Option<u32>,

@@ -27,7 +27,7 @@ const MAX_STOP_SEQUENCES: usize = 4;
 ///
 /// Beyond OpenAI's fields it takes those of `LiteLLM` and `OpenRouter`: `cache_control` on content parts,
 /// messages and tools, `thinking` as Anthropic has it, and `thinking_blocks` of earlier answers.
-pub fn to_canonical(
+pub(super) fn to_canonical(
     request: &ChatRequest,
     model: &Model,
     max_tokens: u32,

@@ -17,7 +17,7 @@ use crate::wire::members::{Edit, Member, Members};
 /// - a stream reports its usage (`stream_options.include_usage`); [`ChatRenderer`](super::ChatRenderer)
 ///   takes it out again if the caller did not ask for it;
 /// - uploaded files stand in `messages` themselves, in place of their ids.
-pub fn forward_body(request: &ChatRequest, model: &Model, max_tokens: u32) -> Bytes {
+pub(super) fn forward_body(request: &ChatRequest, model: &Model, max_tokens: u32) -> Bytes {
     let is_dropped =
         |field: &str| is_droppable(field) && model.drop_fields.iter().any(|name| name == field);
     let is_null = |member: &Member| request.body().get(&member.key).is_none_or(Value::is_null);

@@ -1,23 +1,21 @@
 //! The OpenAI Chat Completions dialect
-//! (<https://platform.openai.com/docs/api-reference/chat/create>).
+//! (<https://platform.openai.com/docs/api-reference/chat/create>), as clients speak it
+//! ([`ChatRequest`]) and as providers do ([`ChatCodec`]).
 //!
-//! A request is parsed once, and its original bytes are kept. What follows depends on the model:
+//! A request is parsed once, and its original bytes are kept. [`ChatRequest::parse`] checks what the
+//! gateway itself relies on. For a model that speaks the dialect itself the bytes are passed on and only
+//! what must be is changed; for any other model the request is translated, and what cannot be honoured
+//! is refused. What is left out or taken beyond OpenAI's own fields is told at `to_canonical` in
+//! `canonical.rs`, and at [`ChatCodec`] for the way to providers.
 //!
-//! 1. [`ChatRequest::parse`] checks what the gateway itself relies on.
-//! 2. [`bound`] says how many tokens the call can consume at most, for admission.
-//! 3. [`to_canonical`] translates it for a [`Converse`](crate::Protocol::Converse) model and refuses
-//!    what cannot be honoured there; [`forward_body`] instead takes the original bytes for a model
-//!    that speaks the dialect itself, and changes only what it must.
-//! 4. [`render_response`] and [`StreamRenderer`] write canonical answers; [`UsageScanner`] and
-//!    [`usage_of_body`] read the usage off answers that are passed on as they are.
-//!
-//! Steps 1 to 3 can refuse; take them all before anything is reserved.
+//! Reasoning, for which the dialect has no field of its own, travels as it does in vLLM and `LiteLLM`: its
+//! text in `reasoning_content`, and signed or hidden blocks, which a client sends back to let the model
+//! go on from them, in `thinking_blocks`.
 
 mod bound;
 mod cache;
 mod canonical;
 mod codec;
-mod error;
 mod forward;
 mod generate;
 mod media;
@@ -27,20 +25,17 @@ mod reader;
 mod renderer;
 mod request;
 mod response;
-mod scan;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tools;
 
-pub use bound::bound;
-pub use canonical::to_canonical;
+use bound::bound;
+use canonical::to_canonical;
 pub use codec::ChatCodec;
 pub(crate) use codec::decimal;
-pub use error::{ErrorBody, error_event, error_of_provider};
-pub use forward::forward_body;
-pub use renderer::ChatRenderer;
+use forward::forward_body;
+use renderer::ChatRenderer;
 pub use request::ChatRequest;
-pub use response::render_response;
-pub use scan::{UsageScanner, usage_of_body};
-pub use stream::{DONE, KEEP_ALIVE, StreamRenderer};
+use response::render_response;
+use stream::{DONE, StreamRenderer};

@@ -9,7 +9,7 @@ use crate::{AnswerHead, AnswerRenderer, Event, Family, Fault, Frame, ModelRespon
 
 /// Writes one answer as a `chat.completion` or a stream of `chat.completion.chunk`.
 #[derive(Debug)]
-pub struct ChatRenderer {
+pub(super) struct ChatRenderer {
     id: String,
     created: i64,
     model: String,
@@ -32,7 +32,7 @@ struct Forwarded {
 
 impl ChatRenderer {
     /// A renderer of one answer; `includes_usage` says whether the client wants the usage chunk.
-    pub fn new(head: AnswerHead, includes_usage: bool) -> Self {
+    pub(super) fn new(head: AnswerHead, includes_usage: bool) -> Self {
         let id = format!("chatcmpl-{}", head.call_id);
         let stream =
             StreamRenderer::new(id.clone(), head.created, head.model.clone(), includes_usage);

@@ -72,17 +72,17 @@ impl ChatRequest {
     }
 
     /// Whether the caller wants a last chunk with the usage (`stream_options.include_usage`).
-    pub fn includes_usage(&self) -> bool {
+    pub(super) fn includes_usage(&self) -> bool {
         self.includes_usage
     }
 
     /// The caller's maximum of output tokens (`max_completion_tokens`, or `max_tokens` as it was called); not 0.
-    pub fn max_output_tokens(&self) -> Option<u64> {
+    pub(super) fn max_output_tokens(&self) -> Option<u64> {
         self.max_output_tokens
     }
 
     /// How many answers the caller wants (`n`), 1 to 128.
-    pub fn choices(&self) -> u32 {
+    pub(super) fn choices(&self) -> u32 {
         self.choices
     }
 

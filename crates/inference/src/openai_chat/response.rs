@@ -11,7 +11,12 @@ use crate::{ContentBlock, ModelResponse, StopReason};
 ///
 /// Reasoning stands in `reasoning_content`, and, where the provider signed it, also in
 /// `thinking_blocks`, which a caller sends back to let the model go on from it.
-pub fn render_response(response: &ModelResponse, id: &str, created: i64, model: &str) -> Value {
+pub(super) fn render_response(
+    response: &ModelResponse,
+    id: &str,
+    created: i64,
+    model: &str,
+) -> Value {
     json!({
         "id": id,
         "object": "chat.completion",

@@ -6,23 +6,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::response::{Usage, finish_reason};
-use super::{ErrorBody, error_event};
+use crate::Event;
 use crate::wire::sse::write_event;
-use crate::{Event, OutputMeter};
-
-/// A comment that keeps an idle connection open; clients skip it.
-pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// The end of a whole stream.
-pub const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
+pub(super) const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// Writes a canonical stream as `chat.completion.chunk` events.
 ///
-/// Give it every event and send what it returns, then send [`finish`](Self::finish); after an error
-/// send [`error_event`] instead. It also keeps what metering needs, so it is worth feeding when
-/// nobody listens any more.
+/// Give it every event and send what it returns, then send [`finish`](Self::finish).
 #[derive(Debug, Clone)]
-pub struct StreamRenderer {
+pub(super) struct StreamRenderer {
     id: String,
     created: i64,
     model: String,
@@ -33,7 +27,6 @@ pub struct StreamRenderer {
     /// The reasoning that no signature has come for yet.
     reasoning: String,
     usage: Option<TokenUsage>,
-    meter: OutputMeter,
 }
 
 /// A tool call in the answer; its place in the list is its index in the dialect.
@@ -72,7 +65,7 @@ struct Choice {
 
 impl StreamRenderer {
     /// A renderer of one answer. `created` is in Unix seconds; `model` is what the caller named.
-    pub fn new(
+    pub(super) fn new(
         id: impl Into<String>,
         created: i64,
         model: impl Into<String>,
@@ -88,13 +81,11 @@ impl StreamRenderer {
             tool_calls: Vec::new(),
             reasoning: String::new(),
             usage: None,
-            meter: OutputMeter::default(),
         }
     }
 
     /// What to send for `event`; may be empty.
-    pub fn render(&mut self, event: &Event) -> Bytes {
-        self.meter.add_event(event);
+    pub(super) fn render(&mut self, event: &Event) -> Bytes {
         let mut output = Vec::new();
         match event {
             Event::TextDelta { text, .. } => {
@@ -148,11 +139,11 @@ impl StreamRenderer {
         Bytes::from(output)
     }
 
-    /// What to send when the events have ended: the usage if it is wanted, and `[DONE]`; or an error if
-    /// the answer never came to its end.
-    pub fn finish(&self) -> Bytes {
+    /// What to send when the events have ended: the usage if it is wanted, and `[DONE]`. Nothing if the
+    /// answer never came to its end: it must not look whole.
+    pub(super) fn finish(&self) -> Bytes {
         if !self.is_stopped {
-            return error_event(&interrupted());
+            return Bytes::new();
         }
         let mut output = Vec::new();
         if let Some(usage) = self.usage.filter(|_| self.includes_usage) {
@@ -160,21 +151,6 @@ impl StreamRenderer {
         }
         output.extend_from_slice(&DONE);
         Bytes::from(output)
-    }
-
-    /// Whether the model came to its end.
-    pub fn is_finished(&self) -> bool {
-        self.is_stopped
-    }
-
-    /// What the provider says was consumed, once it has.
-    pub fn usage(&self) -> Option<TokenUsage> {
-        self.usage
-    }
-
-    /// Output tokens so far, estimated: what to record if [`usage`](Self::usage) never comes.
-    pub fn estimated_output(&self) -> u64 {
-        self.meter.estimate()
     }
 
     fn arguments(&mut self, output: &mut Vec<u8>, block: u32, json: &str) {
@@ -218,14 +194,5 @@ impl StreamRenderer {
                 .then(|| usage.map_or(UsageField::Null(()), UsageField::Usage)),
         };
         write_event(output, None, &chunk);
-    }
-}
-
-pub(super) fn interrupted() -> ErrorBody {
-    ErrorBody {
-        message: "The answer ended before it was complete. Try again.".to_owned(),
-        kind: "server_error",
-        param: None,
-        code: Some("provider_interrupted"),
     }
 }

@@ -142,6 +142,23 @@ fn answers_that_make_no_sense_are_errors() {
 }
 
 #[test]
+fn kinds_of_usage_never_add_up_to_more_than_the_whole() {
+    let usage = |usage: Value| {
+        let message = json!({"role": "assistant", "content": "a"});
+        read(&json!({"choices": [{"message": message}], "usage": usage})).unwrap().usage
+    };
+    let odd = json!({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}});
+    assert_eq!(usage(odd).total(), 3);
+    let hits =
+        usage(json!({"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 4}));
+    assert_eq!((hits.input, hits.cache_read, hits.output), (5, 4, 2));
+    let plain =
+        usage(json!({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": null}));
+    assert_eq!((plain.input, plain.output), (3, 4));
+    assert_eq!(usage(json!({})).total(), 0);
+}
+
+#[test]
 fn arguments_that_are_not_json_stay_as_they_are() {
     let call = |finish: &str| {
         let function = json!({"name": "f", "arguments": "{\"cut"});

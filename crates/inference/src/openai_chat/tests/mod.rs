@@ -3,14 +3,12 @@
 mod bound;
 mod canonical;
 mod codec;
-mod error;
 mod forward;
 mod golden;
 mod parse;
 mod properties;
 mod reader;
 mod renderer;
-mod scan;
 mod stream;
 
 use serde_json::{Value, json};

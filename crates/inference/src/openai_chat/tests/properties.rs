@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 
 use super::{converse_model, native_model, parse};
 use crate::Model;
-use crate::openai_chat::{ChatRequest, UsageScanner, bound, forward_body, to_canonical};
+use crate::openai_chat::{ChatRequest, bound, forward_body, to_canonical};
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -165,41 +165,5 @@ proptest! {
             let request = ChatRequest::parse(complete.as_bytes()).unwrap();
             prop_assert_eq!(forward_body(&request, &same, 5), complete.as_bytes());
         }
-    }
-
-    #[test]
-    fn chunking_changes_nothing(
-        events in prop::collection::vec(prop::sample::select(vec![
-            "data: {\"choices\":[{\"delta\":{\"content\":\"ü\"}}]}\n\n",
-            "data: {\"choices\":[{\"delta\":{\"content\":\"abcdefghi\"}}]}\r\n\r\n",
-            "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
-            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n",
-            "data: {\"error\":{\"message\":\"e\"}}\n\n",
-            ": ping\n\n", "event: x\ndata: a\ndata: b\n\n", "data: [DONE]\n\n", "data: {\"cut", "\r", "\n", "\u{feff}",
-        ]), 0..12),
-        cuts in prop::collection::vec(1_usize..40, 1..40),
-        includes_usage: bool,
-    ) {
-        let stream = events.concat();
-        let mut whole = UsageScanner::new(includes_usage);
-        let mut expected = whole.push(stream.as_bytes()).to_vec();
-        expected.extend_from_slice(&whole.finish());
-
-        let mut scanner = UsageScanner::new(includes_usage);
-        let mut actual = Vec::new();
-        let mut rest = stream.as_bytes();
-        for cut in cuts.iter().cycle() {
-            let (head, tail) = rest.split_at((*cut).min(rest.len()));
-            actual.extend_from_slice(&scanner.push(head));
-            rest = tail;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        actual.extend_from_slice(&scanner.finish());
-        prop_assert_eq!(actual, expected);
-        prop_assert_eq!(scanner.usage(), whole.usage());
-        prop_assert_eq!(scanner.estimated_output(), whole.estimated_output());
-        prop_assert_eq!((scanner.error(), scanner.is_finished()), (whole.error(), whole.is_finished()));
     }
 }
