@@ -162,10 +162,10 @@ pub(crate) fn call_policy<'a>(
     policy.to_json()
 }
 
-/// The policy under which a tenant's uploads, below `uploads`, can be written and read.
+/// The policy under which a tenant's uploads, below `uploads`, can be written, read and deleted.
 pub(crate) fn uploads_policy(uploads: &str) -> String {
     let mut policy = Policy::default();
-    policy.allow(&["s3:GetObject", "s3:PutObject"], [uploads.to_owned()], None);
+    policy.allow(&["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [uploads.to_owned()], None);
     policy.to_json()
 }
 

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::Request;
-use inference::{ProviderError, ProviderErrorKind as Kind};
+use inference::{ProviderError, ProviderErrorKind as Kind, ProviderResponse};
 use tenancy::TenantContext;
 
 use crate::aws::{Aws, Service, Signer, path_segment};
-use crate::error::{Meaning, unbuildable};
+use crate::error::{Meaning, Refusal, unbuildable};
 
 /// What is left of a session that reads at least.
 const READING: Duration = Duration::from_secs(30);
@@ -107,29 +107,16 @@ impl Uploads {
         file_id: &str,
         max_bytes: usize,
     ) -> Result<UploadedFile, ProviderError> {
-        let session = self.aws.uploads_session(context, &self.bucket, READING).await?;
-        let signer = Signer {
-            service: Service::S3,
-            region: self.aws.own_region(),
-            credentials: session.credentials.clone(),
-            now: self.aws.connection().now(),
-        };
         let request = Request::get(self.url(context, file_id)).body(Bytes::new());
-        let request = signer.signed(request.map_err(unbuildable)?).map_err(unbuildable)?;
-        let mut answer = self.aws.connection().send(request).await.map_err(|refusal| {
-            if refusal.is_rejected_session() {
-                self.aws.forget(&session);
-            }
-            match refusal.status {
-                // S3 does not say whether there is a file to a session that may not list them.
-                Some(403 | 404) if !refusal.is_rejected_session() => Meaning::refused(
-                    Kind::InvalidRequest,
-                )
-                .error(format!(
+        let sent = self.send(context, request.map_err(unbuildable)?).await;
+        let mut answer = sent.map_err(|refusal| match refusal.status {
+            // S3 does not say whether there is a file to a session that may not list them.
+            Some(403 | 404) if !refusal.is_rejected_session() => {
+                Meaning::refused(Kind::InvalidRequest).error(format!(
                     "there is no file `{file_id}`: upload it first, and use it before it expires"
-                )),
-                _ => ProviderError { may_have_run: false, ..refusal.error },
+                ))
             }
+            _ => ProviderError { may_have_run: false, ..refusal.error },
         })?;
         let mut bytes = BytesMut::new();
         while let Some(piece) = answer.body.next().await {
@@ -143,6 +130,40 @@ impl Uploads {
         let content_type =
             answer.headers.into_iter().find(|(name, _)| name == "content-type").map(|(_, it)| it);
         Ok(UploadedFile { content_type, bytes: bytes.freeze() })
+    }
+
+    /// Deletes the file, if the tenant has it.
+    pub async fn delete(
+        &self,
+        context: &TenantContext,
+        file_id: &str,
+    ) -> Result<(), ProviderError> {
+        let request = Request::delete(self.url(context, file_id)).body(Bytes::new());
+        let sent = self.send(context, request.map_err(unbuildable)?).await;
+        sent.map_err(|refusal| ProviderError { may_have_run: false, ..refusal.error })?;
+        Ok(())
+    }
+
+    /// Sends `request` as the tenant.
+    async fn send(
+        &self,
+        context: &TenantContext,
+        request: Request<Bytes>,
+    ) -> Result<ProviderResponse, Refusal> {
+        let session = self.aws.uploads_session(context, &self.bucket, READING).await;
+        let session = session.map_err(ProviderError::from)?;
+        let signer = Signer {
+            service: Service::S3,
+            region: self.aws.own_region(),
+            credentials: session.credentials.clone(),
+            now: self.aws.connection().now(),
+        };
+        let request = signer.signed(request).map_err(unbuildable)?;
+        self.aws.connection().send(request).await.inspect_err(|refusal| {
+            if refusal.is_rejected_session() {
+                self.aws.forget(&session);
+            }
+        })
     }
 
     /// The file's URL; the bucket stands in the path where its name cannot be part of a host's.

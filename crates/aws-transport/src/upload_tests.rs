@@ -61,6 +61,18 @@ async fn a_file_is_read_as_the_tenant() {
 }
 
 #[tokio::test]
+async fn a_file_is_deleted_as_the_tenant() {
+    let service = FakeService::answering(204, &[], "");
+    uploads(&service).delete(&acme().context, "file-1").await.unwrap();
+    let sent = &service.sent()[0];
+    assert_eq!(sent.uri, "https://uploads.s3.us-east-1.amazonaws.com/tenant%3Dacme/file-1");
+    assert_eq!(sent.headers["x-amz-security-token"], "token0");
+    let service = FakeService::answering(503, &[], "");
+    let error = uploads(&service).delete(&acme().context, "file-1").await.unwrap_err();
+    assert_eq!((error.kind, error.may_have_run), (Kind::Unavailable, false));
+}
+
+#[tokio::test]
 async fn a_file_id_does_not_leave_the_tenants_folder() {
     let service = FakeService::answering(200, &[], "");
     drop(uploads(&service).get(&acme().context, "../tenant=globex/file", 7).await);
