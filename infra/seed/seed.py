@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Seed a deployed Weir stack: model registry, price book, lines of business, tenants, people and machine clients.
+"""Seed a deployed Weir stack: models, providers, aliases, prices, secrets, lines of business, tenants, people, machine clients.
 
 Idempotent: an item that is already as wanted is left alone, and an entitlement version rises only when something that it
 covers changes. What it had to invent (passwords) and what programs need (client ids and secrets) goes to ``--out``; a second
@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import secrets
 import string
+import urllib.request
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ import boto3
 
 HERE = Path(__file__).resolve().parent
 MACHINE_SCOPES = ["weir/invoke", "weir/read"]
+#: Providers that need no entry.
+BUILT_IN = {"bedrock", "sagemaker"}
+#: What the gateway takes as a model's name.
+MODEL_ID = re.compile(r"[A-Za-z0-9._:/-]{1,256}")
 
 
 class Stack:
@@ -35,6 +41,7 @@ class Stack:
         self.region = session.region_name
         self.pool_id = self.outputs["UserPoolId"]
         self.cognito = client("cognito-idp")
+        self.secrets = client("secretsmanager")
         dynamodb = session.resource("dynamodb", endpoint_url=endpoint_url)
         self.tenancy = dynamodb.Table(self.outputs["TenancyTableName"])
         self.ledger = dynamodb.Table(self.outputs["LedgerTableName"])
@@ -57,14 +64,89 @@ def put(table: Any, item: dict[str, Any]) -> None:
         table.put_item(Item=item)
 
 
-def seed_catalog(stack: Stack) -> list[str]:
-    """Write the model registry and the price book; return the ids of the models."""
-    models = load(HERE / "models.json")
+def seed_models(stack: Stack, models: list[dict[str, Any]], prices: dict[str, Any]) -> None:
+    """Write models and their prices."""
     for model in models:
         put(stack.tenancy, {"PK": "CATALOG", "SK": f"MODEL#{model['id']}", **model})
-    prices = load(HERE / "prices.json")
     put(stack.tenancy, {"PK": "CATALOG", "SK": f"PRICES#{prices['version']}", **prices})
+
+
+def seed_aliases(stack: Stack, owner: str, aliases: list[dict[str, Any]]) -> None:
+    """Write aliases: the organisation's under ``CATALOG``, a tenant's own beside its item."""
+    for alias in aliases:
+        put(stack.tenancy, {"PK": owner, "SK": f"ALIAS#{alias['name']}", **alias})
+
+
+def seed_catalog(stack: Stack, model_server: str | None) -> list[str]:
+    """Write the catalogue; return the ids of the models.
+
+    ``${model_server}`` in a provider's ``base_url`` is what the command line says. Without it, providers that need it
+    are left out, and so are their models.
+    """
+    providers = [provider for provider in load(HERE / "providers.json") if model_server or "$" not in provider.get("base_url", "")]
+    for provider in providers:
+        if "base_url" in provider:
+            base_url = string.Template(provider["base_url"]).substitute(model_server=model_server)
+            provider = {**provider, "base_url": base_url}
+        put(stack.tenancy, {"PK": "CATALOG", "SK": f"PROVIDER#{provider['id']}", **provider})
+    known = BUILT_IN | {provider["id"] for provider in providers}
+    models = [model for model in load(HERE / "models.json") if model.get("provider", "bedrock") in known]
+    seed_models(stack, models, load(HERE / "prices.json"))
+    seed_aliases(stack, "CATALOG", load(HERE / "aliases.json"))
     return [model["id"] for model in models]
+
+
+def seed_secrets(stack: Stack, values: dict[str, str]) -> None:
+    """Write the keys of providers, by the name of their secret."""
+    for name, value in values.items():
+        try:
+            stack.secrets.create_secret(Name=name, SecretString=value)
+        except stack.secrets.exceptions.ResourceExistsException:
+            if stack.secrets.get_secret_value(SecretId=name)["SecretString"] != value:
+                stack.secrets.put_secret_value(SecretId=name, SecretString=value)
+
+
+def served_models(base_url: str) -> list[str]:
+    """The ids of the models that an OpenAI-compatible server lists."""
+    with urllib.request.urlopen(f"{base_url}/models", timeout=30) as answer:  # noqa: S310: what the person named
+        return [model["id"] for model in json.load(answer)["data"]]
+
+
+def seed_server(stack: Stack, base_url: str, tenant: dict[str, Any], ids: list[str]) -> list[str]:
+    """Register the models of a server for a tenant, at no price; return their ids in the registry.
+
+    What a server can do it does not say, so capabilities are those of most: text and tools. A name that is taken, or that
+    is no model id, is left out.
+    """
+    provider = {"id": "real", "kind": "openai_compatible", "name": "openai_compatible", "base_url": base_url, "allow_http": True}
+    put(stack.tenancy, {"PK": "CATALOG", "SK": "PROVIDER#real", **provider})
+    taken = {model["id"] for model in load(HERE / "models.json")}
+    names = [name for name in ids if name not in taken and MODEL_ID.fullmatch(name)]
+    models = [
+        {
+            "id": name,
+            "provider": "real",
+            "provider_model_id": name,
+            "protocols": ["openai_embeddings" if "embed" in name else "openai_chat"],
+            "owned_by": "real",
+            "created": 0,
+            "context_window": 32768,
+            "max_output_tokens": 0 if "embed" in name else 8192,
+            "default_max_tokens": 0 if "embed" in name else 2048,
+            "capabilities": {"tools": True, "forced_tool_choice": True, "sampling_parameters": True, "structured_output": True},
+        }
+        for name in names
+    ]
+    # One price book is in force at a time: a copy of the catalogue's, younger by a second, with these at no price.
+    prices = load(HERE / "prices.json")
+    free = {name: {"input": 0, "output": 0} for name in names}
+    seed_models(
+        stack,
+        models,
+        {**prices, "version": f"{prices['version']}-real", "valid_from": prices["valid_from"] + 1, "models": {**prices["models"], **free}},
+    )
+    tenant["models"] = [*tenant["models"], *names]
+    return names
 
 
 def seed_scope(stack: Stack, key: str, wanted: dict[str, Any]) -> None:
@@ -158,14 +240,16 @@ def known_passwords(out: Path | None, pool_id: str) -> dict[str, str]:
 
 
 def seed_tenants(stack: Stack, document: dict[str, Any], passwords: dict[str, str]) -> list[dict[str, Any]]:
-    """Write the lines of business and tenants of ``document``; return who can sign in."""
+    """Write the secrets, lines of business and tenants of ``document``; return who can sign in."""
+    seed_secrets(stack, document.get("secrets", {}))
     for lob in document["lobs"]:
         seed_scope(stack, f"LOB#{lob['lob_id']}", lob)
     tenants = []
     for tenant in document["tenants"]:
         tenant_id = tenant["tenant_id"]
-        entitlements = {name: value for name, value in tenant.items() if name != "people"}
+        entitlements = {name: value for name, value in tenant.items() if name not in ("people", "aliases")}
         seed_scope(stack, f"TENANT#{tenant_id}", entitlements)
+        seed_aliases(stack, f"TENANT#{tenant_id}", tenant.get("aliases", []))
         people = tenant.get("people", [])
         tenants.append(
             {
@@ -196,7 +280,9 @@ def main() -> None:
     parser.add_argument("--region", help="AWS Region; the profile's own if left out")
     parser.add_argument("--profile", help="profile of your AWS configuration")
     parser.add_argument("--endpoint-url", help="where AWS is, for a local stack")
-    parser.add_argument("--catalog-only", action="store_true", help="only models and prices, no tenants")
+    parser.add_argument("--catalog-only", action="store_true", help="only models, providers, aliases and prices, no tenants")
+    parser.add_argument("--model-server", help="where the server is that providers.json calls ${model_server}; without it, it is left out")
+    parser.add_argument("--real-models", metavar="URL", help="register the models of this OpenAI-compatible server for the first tenant")
     parser.add_argument("--tenants", type=Path, default=HERE / "local.json", help="document of LOBs and tenants")
     parser.add_argument("--out", type=Path, help="file for outputs, passwords and client secrets (mode 0600)")
     options = parser.parse_args()
@@ -205,12 +291,16 @@ def main() -> None:
         parser.error("--out is needed for tenants: without it, nobody would know the generated passwords")
     session = boto3.Session(profile_name=options.profile, region_name=options.region)
     stack = Stack(session, options.stack_name, options.endpoint_url)
-    models = seed_catalog(stack)
-    print(f"{len(models)} models and their prices")
+    models = seed_catalog(stack, options.model_server)
+    print(f"{len(models)} models, their providers, aliases and prices")
     tenants = []
     if not options.catalog_only:
         passwords = known_passwords(options.out, stack.pool_id)
-        tenants = seed_tenants(stack, load(options.tenants), passwords)
+        document = load(options.tenants)
+        if options.real_models is not None:
+            base_url = options.real_models.rstrip("/")
+            models += seed_server(stack, base_url, document["tenants"][0], served_models(base_url))
+        tenants = seed_tenants(stack, document, passwords)
         people = sum(len(tenant["users"]) for tenant in tenants)
         print(f"{len(tenants)} tenants, {people} people, {len(tenants)} machine clients")
     if options.out is not None:

@@ -36,8 +36,20 @@ pub(crate) struct Up {
     /// Return when the stack is up and leave it running; `cargo xtask down` stops it.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Also register the models of an OpenAI-compatible server for tenant acme, for example those of Ollama:
+    /// http://127.0.0.1:11434/v1
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    pub(crate) models: Option<String>,
     #[command(flatten)]
     ports: PortOptions,
+}
+
+fn server_url(text: &str) -> std::result::Result<String, String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("must be a URL up to and including its /v1, such as http://127.0.0.1:11434/v1".into())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -90,7 +102,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Up(options) => {
             let wanted = Ports::of_options(options.ports.port, options.ports.model_port)?;
-            up::run(&layout, wanted, options.detach)
+            up::run(&layout, wanted, options.models.as_deref(), options.detach)
         }
         Command::Down => down::run(&layout),
         Command::Token(options) => token::run(&layout, &options),
@@ -122,6 +134,14 @@ mod tests {
         assert_eq!((up.ports.port, up.ports.model_port), (Some(4766), Some(4767)));
         assert!(parse("xtask up --port 0").is_err());
         assert!(parse("xtask up --port 70000").is_err());
+    }
+
+    #[test]
+    fn real_models_are_named_by_url() {
+        let cli = parse("xtask up --models http://127.0.0.1:11434/v1/").unwrap();
+        let Command::Up(up) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(up.models.as_deref(), Some("http://127.0.0.1:11434/v1"));
+        assert!(parse("xtask up --models ollama").is_err());
     }
 
     #[test]

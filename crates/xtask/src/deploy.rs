@@ -101,14 +101,23 @@ pub(crate) fn deploy(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> 
     Ok(())
 }
 
-/// Writes models, prices, tenants and people into the deployed stack.
-pub(crate) fn seed(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> {
+/// Writes the catalogue, tenants and people into the deployed stack, and the models of a server if one is named.
+pub(crate) fn seed(
+    layout: &Layout,
+    ports: Ports,
+    tools: &Venv,
+    real_models: Option<&str>,
+) -> Result<()> {
     let mut step = Step::start("Seed models, prices, tenants and people");
     let mut seed = Command::new(tools.program("python"));
     use_local_aws(&mut seed, ports);
     seed.current_dir(layout.root()).args(["infra/seed/seed.py", "--stack-name", STACK_NAME]);
     seed.args(["--endpoint-url", &ports.aws_url(), "--region", REGION, "--out"])
-        .arg(layout.seed_file());
+        .arg(layout.seed_file())
+        .args(["--model-server", &ports.models_url()]);
+    if let Some(url) = real_models {
+        seed.args(["--real-models", url]);
+    }
     tool::run(layout, &mut step, "seed", &mut seed)?;
     step.done("");
     Ok(())

@@ -24,6 +24,10 @@ pub(crate) const REGION: &str = "us-east-1";
 /// Name of the local deployed stack.
 pub(crate) const STACK_NAME: &str = "weir-local";
 
+/// What the simulated models want of who calls them as an OpenAI-compatible server; the secret of
+/// `infra/seed/local.json` holds it.
+const API_KEY: &str = "local-vllm-key";
+
 const HEALTH_OF_AWS: &str = "/_ministack/health";
 const HEALTH_OF_MODELS: &str = "/_sim/health";
 
@@ -273,7 +277,7 @@ fn simulated_models(layout: &Layout, ports: Ports, model_sim: &Path) -> Command 
     let mut command = Command::new(model_sim);
     command
         .current_dir(layout.root())
-        .args(["--port", &ports.models.to_string()])
+        .args(["--port", &ports.models.to_string(), "--api-key", API_KEY])
         .args(["--authorize-url", &format!("{}/_weir/authorize", ports.aws_url())]);
     command
 }
@@ -305,6 +309,13 @@ mod tests {
         stop(&layout, &run).unwrap();
         assert!(!leader.is_alive());
         assert_eq!(Run::load(&layout).unwrap(), None);
+    }
+
+    #[test]
+    fn the_seeded_secret_is_the_key_of_the_simulated_models() {
+        let seed = include_str!("../../../infra/seed/local.json");
+        let seed: serde_json::Value = serde_json::from_str(seed).unwrap();
+        assert_eq!(seed["secrets"]["weir/providers/vllm"], API_KEY);
     }
 
     #[test]

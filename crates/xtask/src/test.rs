@@ -120,7 +120,7 @@ fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     if let Some(run) = Run::load(layout)?.filter(Run::is_healthy) {
         let ports = run.ports;
         say("Using the running stack.");
-        if up::update(layout, run)? {
+        if up::update(layout, run, None)? {
             drop(lock);
             return e2e_on(layout, ports, &tools, outcomes);
         }
@@ -135,7 +135,7 @@ fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     }
     say("Bringing up a stack for the tests.");
     let ports = Ports::free()?;
-    let _guard = up::bring_up(&own, ports)?;
+    let _guard = up::bring_up(&own, ports, None)?;
     e2e_on(&own, ports, &tools, outcomes)
 }
 

@@ -53,7 +53,14 @@ impl Lock {
 }
 
 /// Brings the stack up, or up to date if it runs.
-pub(crate) fn run(layout: &Layout, wanted: Option<Ports>, detach: bool) -> Result<()> {
+///
+/// `real_models` is the URL of an OpenAI-compatible server whose models are registered too.
+pub(crate) fn run(
+    layout: &Layout,
+    wanted: Option<Ports>,
+    real_models: Option<&str>,
+    detach: bool,
+) -> Result<()> {
     let started = Instant::now();
     check_system()?;
     layout.create()?;
@@ -62,7 +69,7 @@ pub(crate) fn run(layout: &Layout, wanted: Option<Ports>, detach: bool) -> Resul
     if let Some(run) = Run::load(layout)? {
         if run.is_healthy() {
             check_ports(&run, wanted)?;
-            if update(layout, run)? {
+            if update(layout, run, real_models)? {
                 return report(layout, started, "It keeps running in the background.");
             }
         } else {
@@ -70,7 +77,7 @@ pub(crate) fn run(layout: &Layout, wanted: Option<Ports>, detach: bool) -> Resul
             services::stop(layout, &run)?;
         }
     }
-    let guard = bring_up(layout, wanted.unwrap_or_default())?;
+    let guard = bring_up(layout, wanted.unwrap_or_default(), real_models)?;
     if detach {
         guard.release();
         return report(layout, started, "It runs in the background; `cargo xtask down` stops it.");
@@ -81,7 +88,7 @@ pub(crate) fn run(layout: &Layout, wanted: Option<Ports>, detach: bool) -> Resul
 }
 
 /// Brings a running stack up to date. Returns false, with the stack stopped, if that takes a new one.
-pub(crate) fn update(layout: &Layout, mut run: Run) -> Result<bool> {
+pub(crate) fn update(layout: &Layout, mut run: Run, real_models: Option<&str>) -> Result<bool> {
     let tools = Venv::ensure(layout, Purpose::Tools)?;
     let built = deploy::build(layout)?;
     if run.services_built != built.services {
@@ -94,12 +101,16 @@ pub(crate) fn update(layout: &Layout, mut run: Run) -> Result<bool> {
     } else {
         deploy::deploy(layout, run.ports, &tools)?;
     }
-    finish(layout, &mut run, &built, &tools)?;
+    finish(layout, &mut run, &built, &tools, real_models)?;
     Ok(true)
 }
 
 /// Starts a new stack. It ends with the returned value, unless that is released.
-pub(crate) fn bring_up(layout: &Layout, ports: Ports) -> Result<Guard<'_>> {
+pub(crate) fn bring_up<'a>(
+    layout: &'a Layout,
+    ports: Ports,
+    real_models: Option<&str>,
+) -> Result<Guard<'a>> {
     // Before anything that takes long.
     ports.check_free()?;
     let local_aws = Venv::ensure(layout, Purpose::LocalAws)?;
@@ -107,12 +118,18 @@ pub(crate) fn bring_up(layout: &Layout, ports: Ports) -> Result<Guard<'_>> {
     let built = deploy::build(layout)?;
     let mut guard = Guard::start(layout, ports, &local_aws, &built)?;
     deploy::deploy(layout, ports, &tools)?;
-    finish(layout, guard.run(), &built, &tools)?;
+    finish(layout, guard.run(), &built, &tools, real_models)?;
     Ok(guard)
 }
 
-fn finish(layout: &Layout, run: &mut Run, built: &Built, tools: &Venv) -> Result<()> {
-    deploy::seed(layout, run.ports, tools)?;
+fn finish(
+    layout: &Layout,
+    run: &mut Run,
+    built: &Built,
+    tools: &Venv,
+    real_models: Option<&str>,
+) -> Result<()> {
+    deploy::seed(layout, run.ports, tools, real_models)?;
     Stack::of_seeding(layout, run.ports)?.save(layout)?;
     run.deployed = Some(built.deployment.clone());
     run.save(layout)
