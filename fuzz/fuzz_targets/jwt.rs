@@ -70,7 +70,7 @@ fn refuses(authorization: String) {
     let request = AuthorizerRequest {
         method_arn: "arn:aws:execute-api:us-east-1:0:api/live/GET/v1/models".to_owned(),
         headers: Some(HashMap::from([("authorization".to_owned(), authorization)])),
-        multi_value_headers: None,
+        ..AuthorizerRequest::default()
     };
     let answer = futures::executor::block_on(handle(&STATE, request, NOW));
     assert!(answer.is_err(), "{answer:?}");

@@ -33,15 +33,21 @@ pub enum Service {
     SecretsManager,
     /// Uploads.
     S3,
+    /// Functions.
+    Lambda,
+    /// Connections of a WebSocket API, whose own address stands before every path.
+    Connections,
 }
 
 impl Service {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::BedrockRuntime,
         Self::BedrockAgentRuntime,
         Self::SagemakerRuntime,
         Self::SecretsManager,
         Self::S3,
+        Self::Lambda,
+        Self::Connections,
     ];
 
     /// The environment variable that overrides its address, as in every AWS SDK.
@@ -52,7 +58,14 @@ impl Service {
             Self::SagemakerRuntime => "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
             Self::SecretsManager => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
             Self::S3 => "AWS_ENDPOINT_URL_S3",
+            Self::Lambda => "AWS_ENDPOINT_URL_LAMBDA",
+            Self::Connections => "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI",
         }
+    }
+
+    /// Its host name up to the Region, of the plain variant.
+    pub(crate) fn plain_host(self) -> &'static str {
+        self.host(Variant { is_fips: false, is_dual_stack: false })
     }
 
     /// Its host name up to the Region.
@@ -70,6 +83,9 @@ impl Service {
             (Self::S3, false) => "s3",
             (Self::S3, true) if variant.is_dual_stack => "s3-fips.dualstack",
             (Self::S3, true) => "s3-fips",
+            (Self::Lambda, false) => "lambda",
+            (Self::Lambda, true) => "lambda-fips",
+            (Self::Connections, _) => "execute-api",
         }
     }
 
@@ -80,6 +96,8 @@ impl Service {
             Self::SagemakerRuntime => "sagemaker",
             Self::SecretsManager => "secretsmanager",
             Self::S3 => "s3",
+            Self::Lambda => "lambda",
+            Self::Connections => "execute-api",
         }
     }
 }
@@ -109,7 +127,7 @@ impl EndpointUrls {
         self
     }
 
-    fn get(&self, service: Service) -> Option<&str> {
+    pub(crate) fn get(&self, service: Service) -> Option<&str> {
         self.0.iter().rev().find(|(it, _)| *it == service).map(|(_, url)| url.as_str())
     }
 }
@@ -130,7 +148,7 @@ pub struct Settings {
 #[error("AWS is not configured for tenants")]
 pub struct ConfigError {
     /// What is wrong.
-    source: BoxError,
+    pub(crate) source: BoxError,
 }
 
 /// AWS, asked for tenants: each under sessions of its own.
@@ -284,14 +302,17 @@ impl Aws {
 }
 
 /// The request with `endpoint` before its path.
-fn absolute(endpoint: &str, request: Request<Bytes>) -> Result<Request<Bytes>, BoxError> {
+pub(crate) fn absolute(
+    endpoint: &str,
+    request: Request<Bytes>,
+) -> Result<Request<Bytes>, BoxError> {
     let (mut head, body) = request.into_parts();
     head.uri = format!("{endpoint}{}", head.uri).parse()?;
     Ok(Request::from_parts(head, body))
 }
 
 /// What AWS's host names end with.
-fn dns_suffix(partition: &str, is_dual_stack: bool) -> &'static str {
+pub(crate) fn dns_suffix(partition: &str, is_dual_stack: bool) -> &'static str {
     match (partition, is_dual_stack) {
         ("aws-cn", false) => "amazonaws.com.cn",
         ("aws-cn", true) => "api.amazonwebservices.com.cn",

@@ -98,4 +98,23 @@ impl ContentStore for InMemoryContent {
         let removed = self.begin("delete", kind, id)?.values.remove(&name(context, kind, id));
         Ok(removed.is_some_and(|(_, expires_at)| expires_at > now))
     }
+
+    async fn claim(
+        &self,
+        context: &TenantContext,
+        kind: ContentKind,
+        id: &ContentId,
+        value: Bytes,
+        expires_at: i64,
+        now: i64,
+    ) -> Result<bool, ContentError> {
+        let mut state = self.begin("claim", kind, id)?;
+        let name = name(context, kind, id);
+        let taken = state.values.get(&name).filter(|(_, expires_at)| *expires_at > now);
+        if let Some((holder, _)) = taken {
+            return Ok(*holder == value);
+        }
+        state.values.insert(name, (value, expires_at));
+        Ok(true)
+    }
 }

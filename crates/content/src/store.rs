@@ -97,4 +97,21 @@ pub trait ContentStore: Send + Sync {
         id: &ContentId,
         now: i64,
     ) -> impl Future<Output = Result<bool, ContentError>> + Send;
+
+    /// Takes that name for `value` until `expires_at`, unless something has it that has not expired
+    /// at `now`; whether `value` has it now. Of several that try at the same time, one gets it.
+    ///
+    /// Trying again with the same value is safe, so each claimant needs a value of its own.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); a claim is one item, so it may have 350 KB at most.
+    fn claim(
+        &self,
+        context: &TenantContext,
+        kind: ContentKind,
+        id: &ContentId,
+        value: Bytes,
+        expires_at: i64,
+        now: i64,
+    ) -> impl Future<Output = Result<bool, ContentError>> + Send;
 }

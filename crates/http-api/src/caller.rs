@@ -26,11 +26,17 @@ pub fn caller(request: &Request) -> Result<TenantContext, ApiError> {
 struct MissingContext(&'static str);
 
 fn context_of(context: &RequestContext) -> Option<TenantContext> {
-    let fields = match context {
-        RequestContext::ApiGatewayV1(context) => &context.authorizer.fields,
-        _ => return None,
-    };
-    let text = |name: &str| fields.get(name)?.as_str();
+    match context {
+        RequestContext::ApiGatewayV1(context) => {
+            verified(|name| context.authorizer.fields.get(name)?.as_str())
+        }
+        _ => None,
+    }
+}
+
+/// The tenant and the principal in the authorizer's context, whose fields `text` reads; nobody if
+/// one is missing or is not what the authorizer writes.
+pub fn verified<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<TenantContext> {
     let kind = match text("principal_kind")? {
         "user" => PrincipalKind::User,
         "machine" => PrincipalKind::Machine,

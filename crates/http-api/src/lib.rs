@@ -6,6 +6,6 @@ mod error;
 mod rate_limit;
 
 pub use body::{Body, full, read};
-pub use caller::caller;
+pub use caller::{caller, verified};
 pub use error::{ApiError, request_id_header};
 pub use rate_limit::rate_limit_headers;

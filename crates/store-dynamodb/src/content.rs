@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use bytes::{Bytes, BytesMut};
@@ -233,6 +234,49 @@ impl ContentStore for Content {
             .try_for_each(|_| std::future::ready(Ok(())))
             .await?;
         Ok(is_kept(&head, now))
+    }
+
+    async fn claim(
+        &self,
+        context: &TenantContext,
+        kind: ContentKind,
+        id: &ContentId,
+        value: Bytes,
+        expires_at: i64,
+        now: i64,
+    ) -> Result<bool, ContentError> {
+        if value.len() > CHUNK_BYTES {
+            return Err(ContentError::TooLarge { size: value.len() });
+        }
+        let name = Name { context, kind, id };
+        let head = [
+            (EXPIRES_AT.to_owned(), number(&expires_at)),
+            (CHUNKS.to_owned(), number(&0)),
+            (VALUE.to_owned(), blob(value.clone())),
+        ];
+        let outcome = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(name.key(0).into_iter().chain(head).collect()))
+            // The last: a retry of a write whose answer was lost.
+            .condition_expression(
+                "attribute_not_exists(#pk) OR #expires <= :now OR #value = :value",
+            )
+            .expression_attribute_names("#pk", key::PK)
+            .expression_attribute_names("#expires", EXPIRES_AT)
+            .expression_attribute_names("#value", VALUE)
+            .expression_attribute_values(":now", number(&now))
+            .expression_attribute_values(":value", blob(value))
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(true),
+            Err(error) => match error.into_service_error() {
+                PutItemError::ConditionalCheckFailedException(_) => Ok(false),
+                error => Err(name.failed("claim", error)),
+            },
+        }
     }
 }
 

@@ -6,6 +6,10 @@ use serde::Deserialize;
 
 use crate::refusal::InvalidToken;
 
+/// How a browser, which can set no header, says its token when it opens a WebSocket: as the
+/// subprotocol after this one.
+const BEARER: &str = "bearer";
+
 /// More than this cannot be a token of a registered issuer; API Gateway itself stops at 10,240 bytes of headers.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 
@@ -24,73 +28,91 @@ pub struct AuthorizerRequest {
     /// The headers with all their values.
     #[serde(default)]
     pub multi_value_headers: Option<HashMap<String, Vec<String>>>,
-    /// The query; of a repeated parameter, the last value.
+    /// The query; of a repeated name, the last value.
     #[serde(default)]
     pub query_string_parameters: Option<HashMap<String, String>>,
-    /// What is asked for.
+    /// What API Gateway itself says about the request.
     #[serde(default)]
     pub request_context: RequestContext,
 }
 
-/// What is asked for.
+/// What API Gateway itself says about the request.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestContext {
-    /// `CONNECT` if a WebSocket is to be opened; absent for plain requests.
+    /// Of a WebSocket API only: `CONNECT`, as messages are not authorized.
     #[serde(default)]
     pub event_type: Option<String>,
 }
 
 impl AuthorizerRequest {
-    /// The token of the one `Authorization: Bearer <token>` header; of a WebSocket to be opened without
-    /// that header, which browsers cannot set, the query's `token`.
+    /// Whether a WebSocket is to be opened.
+    pub(crate) fn is_connect(&self) -> bool {
+        self.request_context.event_type.as_deref() == Some("CONNECT")
+    }
+
+    /// The one token of the request.
     ///
-    /// Several such headers are refused: which of them API Gateway keys its cache by is not ours to guess.
-    /// By the query it keys nothing, so that of a plain request is not looked at.
+    /// Several are refused: which of them API Gateway keys its cache by is not ours to guess. That
+    /// cache, which WebSockets have none of, is also why no other request may say its token anywhere
+    /// but in the header.
     pub(crate) fn bearer_token(&self) -> Result<&str, InvalidToken> {
-        match self.token_of_header() {
-            Err(InvalidToken::Missing) => self.token_of_query(),
-            token => token,
+        let in_header = self.header("authorization")?.map(of_authorization).transpose()?;
+        if !self.is_connect() {
+            return in_header.ok_or(InvalidToken::Missing);
+        }
+        let in_protocol = self.header("sec-websocket-protocol")?.and_then(of_protocols);
+        let query = self.query_string_parameters.iter().flatten();
+        let mut in_query =
+            query.filter(|(name, _)| *name == "token").map(|(_, token)| token.as_str());
+        let mut tokens = [in_header, in_protocol, in_query.next()].into_iter().flatten();
+        match (tokens.next(), tokens.next()) {
+            (None, _) => Err(InvalidToken::Missing),
+            (Some(token), None) if token.len() <= MAX_HEADER_BYTES => Ok(token),
+            (Some(_), None) => Err(InvalidToken::TooLarge),
+            (Some(_), Some(_)) => Err(InvalidToken::Repeated),
         }
     }
 
-    fn token_of_query(&self) -> Result<&str, InvalidToken> {
-        if self.request_context.event_type.as_deref() != Some("CONNECT") {
-            return Err(InvalidToken::Missing);
-        }
-        let token = self.query_string_parameters.as_ref().and_then(|query| query.get("token"));
-        match token {
-            Some(token) if token.len() > MAX_HEADER_BYTES => Err(InvalidToken::TooLarge),
-            Some(token) => Ok(token),
-            None => Err(InvalidToken::Missing),
-        }
-    }
-
-    fn token_of_header(&self) -> Result<&str, InvalidToken> {
+    /// The value of a header, whose name is given in lower case.
+    fn header(&self, name: &'static str) -> Result<Option<&str>, InvalidToken> {
         let mut values: Vec<&str> =
-            named(self.multi_value_headers.as_ref()).flatten().map(String::as_str).collect();
+            named(self.multi_value_headers.as_ref(), name).flatten().map(String::as_str).collect();
         if values.is_empty() {
-            values = named(self.headers.as_ref()).map(String::as_str).collect();
+            values = named(self.headers.as_ref(), name).map(String::as_str).collect();
         }
-        let value = match values.as_slice() {
-            [] => return Err(InvalidToken::Missing),
-            [value] => *value,
-            _ => return Err(InvalidToken::RepeatedHeader),
-        };
-        if value.len() > MAX_HEADER_BYTES {
-            return Err(InvalidToken::TooLarge);
-        }
-        match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token),
-            _ => Err(InvalidToken::NotBearer),
+        match values.as_slice() {
+            [] => Ok(None),
+            [value] => Ok(Some(*value)),
+            _ => Err(InvalidToken::Repeated),
         }
     }
 }
 
-fn named<T>(headers: Option<&HashMap<String, T>>) -> impl Iterator<Item = &T> {
+/// The token in `Authorization: Bearer <token>`.
+fn of_authorization(value: &str) -> Result<&str, InvalidToken> {
+    if value.len() > MAX_HEADER_BYTES {
+        return Err(InvalidToken::TooLarge);
+    }
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => Ok(token),
+        _ => Err(InvalidToken::NotBearer),
+    }
+}
+
+/// The token in `Sec-WebSocket-Protocol: bearer, <token>`, if it is of that form.
+fn of_protocols(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(',')?;
+    (scheme.trim() == BEARER).then(|| token.trim())
+}
+
+fn named<'a, T>(
+    headers: Option<&'a HashMap<String, T>>,
+    name: &'static str,
+) -> impl Iterator<Item = &'a T> {
     headers
         .into_iter()
         .flatten()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+        .filter(move |(it, _)| it.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
 }

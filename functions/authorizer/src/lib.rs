@@ -1,4 +1,5 @@
-//! The API's REQUEST authorizer: who calls, for which tenant, with which rights.
+//! The REQUEST authorizer of the API and of its WebSockets: who calls, for which tenant, with which
+//! rights, until when.
 //!
 //! It verifies the bearer token and answers with a policy and the context that every other function
 //! believes. It says nothing about limits or models: those are decided afresh on every call.
@@ -19,12 +20,12 @@ use tenancy::{Directory, Status, TenantContext, TenantId};
 
 use crate::issuer::Issuers;
 use crate::jwks::KeyCache;
-use crate::policy::Stage;
+use crate::policy::{Authorized, Stage};
 use crate::refusal::{Denial, Fault, InvalidToken, Refusal, chain};
 use crate::token::UnverifiedToken;
 
 pub use crate::environment::{StartError, unix_now};
-pub use crate::event::AuthorizerRequest;
+pub use crate::event::{AuthorizerRequest, RequestContext};
 pub use crate::fetch::{FetchJwksError, HttpJwks, JwksSource};
 pub use crate::issuer::UserPool;
 pub use crate::policy::AuthorizerResponse;
@@ -58,7 +59,7 @@ pub async fn handle(
 ) -> Result<AuthorizerResponse, AuthorizerError> {
     let callable = Stage::of_method(&request.method_arn).map_err(|fault| fail(&fault))?;
     match authorize(state, &request, now).await {
-        Ok(context) => Ok(AuthorizerResponse::allow(callable, &context)),
+        Ok(authorized) => Ok(AuthorizerResponse::allow(callable, &authorized)),
         Err(Refusal::InvalidToken(invalid)) => {
             tracing::info!(reason = invalid.as_str(), "token refused");
             Err(AuthorizerError::Unauthorized)
@@ -77,12 +78,12 @@ fn fail(fault: &Fault) -> AuthorizerError {
     AuthorizerError::Fault
 }
 
-/// The context of the request's caller, if it may call at all.
+/// The request's caller, if it may call at all.
 async fn authorize(
     state: &State<impl Directory, impl JwksSource>,
     request: &AuthorizerRequest,
     now: u64,
-) -> Result<TenantContext, Refusal> {
+) -> Result<Authorized, Refusal> {
     let token = UnverifiedToken::parse(request.bearer_token()?)?;
     let issuer = state.issuers.find(&state.directory, token.unverified_issuer(), now).await?;
     let issuer = issuer.ok_or(InvalidToken::UnknownIssuer)?;
@@ -95,13 +96,14 @@ async fn authorize(
     let caller = caller::caller(&state.directory, &issuer, &claims).await?;
     let denial = match state.directory.tenant(&caller.tenant_id).await? {
         Some(tenant) if tenant.status == Status::Active => {
-            return Ok(TenantContext {
+            let context = TenantContext {
                 tenant_id: caller.tenant_id,
                 lob_id: tenant.lob_id,
                 principal: caller.principal,
                 roles: caller.roles,
                 scopes: caller.scopes,
-            });
+            };
+            return Ok(Authorized { context, expires_at: claims.expires_at() });
         }
         Some(_) => Denial::SuspendedTenant,
         None => Denial::UnknownTenant,

@@ -39,6 +39,15 @@ struct Statement {
 #[derive(Debug)]
 pub(crate) struct Stage(String);
 
+/// A caller who may call, and until when.
+#[derive(Debug)]
+pub(crate) struct Authorized {
+    pub(crate) context: TenantContext,
+    /// When the token expires, in Unix seconds. A connection may outlive it, so whoever serves
+    /// connections looks at it with every message.
+    pub(crate) expires_at: u64,
+}
+
 impl Stage {
     /// The stage in `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`, or in
     /// `.../<stage>/$connect`.
@@ -55,8 +64,8 @@ impl Stage {
 
 impl AuthorizerResponse {
     /// Lets the caller call the stage, as `context` says.
-    pub(crate) fn allow(stage: Stage, context: &TenantContext) -> Self {
-        let TenantContext { tenant_id, lob_id, principal, roles, scopes } = context;
+    pub(crate) fn allow(stage: Stage, authorized: &Authorized) -> Self {
+        let TenantContext { tenant_id, lob_id, principal, roles, scopes } = &authorized.context;
         let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
         let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
         Self {
@@ -69,6 +78,7 @@ impl AuthorizerResponse {
                 ("principal_kind", principal.kind.as_str().to_owned()),
                 ("roles", roles.join(" ")),
                 ("scopes", scopes.join(" ")),
+                ("expires_at", authorized.expires_at.to_string()),
             ]),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InvalidToken {
     Missing,
-    RepeatedHeader,
+    Repeated,
     NotBearer,
     TooLarge,
     Malformed,
@@ -47,7 +47,7 @@ impl InvalidToken {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::RepeatedHeader => "repeated_header",
+            Self::Repeated => "repeated",
             Self::NotBearer => "not_bearer",
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",

@@ -74,6 +74,13 @@ impl Default for Audience {
     }
 }
 
+impl Claims {
+    /// From when on the token is good for nothing, in Unix seconds.
+    pub(crate) fn expires_at(&self) -> u64 {
+        self.exp.saturating_add(LEEWAY_S)
+    }
+}
+
 impl<'a> UnverifiedToken<'a> {
     /// Reads a token of exactly three parts.
     pub(crate) fn parse(token: &'a str) -> Result<Self, InvalidToken> {
@@ -145,7 +152,7 @@ impl<'a> UnverifiedToken<'a> {
         if claims.iss != issuer {
             return Err(InvalidToken::UnknownIssuer);
         }
-        if claims.exp.saturating_add(LEEWAY_S) <= now {
+        if claims.expires_at() <= now {
             return Err(InvalidToken::Expired);
         }
         let latest_start = now.saturating_add(LEEWAY_S);

@@ -123,3 +123,25 @@ async fn what_is_deleted_leaves_nothing_behind() {
     assert!(keys(&client, "acme").await.is_empty());
     assert!(!content.delete(&acme, kind, &id, NOW).await.unwrap());
 }
+
+#[tokio::test]
+async fn one_of_many_claims_a_name_and_may_try_again() {
+    let (_, content) = content().await;
+    let (acme, globex) = (context("acme", "retail"), context("globex", "markets"));
+    let (kind, id) = (ContentKind::Socket, id("r.session.1"));
+    let claim = |value: &'static str, now| {
+        content.claim(&acme, kind, &id, Bytes::from_static(value.as_bytes()), now + 60, now)
+    };
+    let claims = ["a", "b", "c", "d"].map(|value| claim(value, NOW));
+    let won = futures::future::try_join_all(claims).await.unwrap();
+    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
+
+    let holder = content.get(&acme, kind, &id, NOW).await.unwrap().unwrap();
+    for value in ["a", "b", "c", "d"] {
+        assert_eq!(claim(value, NOW).await.unwrap(), holder == value, "{value}");
+    }
+    let value = Bytes::from_static(b"e");
+    assert!(content.claim(&globex, kind, &id, value, LATER, NOW).await.unwrap());
+    // Once it has expired, the name is free, deleted or not.
+    assert!(claim("f", LATER).await.unwrap());
+}

@@ -2,6 +2,7 @@
 
 mod admitted;
 mod arbitrary;
+mod connecting;
 mod fetching;
 mod keys;
 mod refused;
@@ -275,6 +276,7 @@ impl Gateway {
 }
 
 const API_GATEWAY: &str = include_str!("../../testdata/api_gateway.json");
+const CONNECT: &str = include_str!("../../testdata/connect.json");
 const LOCAL: &str = include_str!("../../testdata/local.json");
 
 fn event(recorded: &str, authorization: &str) -> AuthorizerRequest {
