@@ -26,7 +26,6 @@ ON_ALL_RESOURCES = {
 }
 #: Variables that are given to functions and not read yet. May only shrink.
 NOT_READ_YET = {
-    "InvokeFunction": {"CONTENT_TABLE", "UPLOADS_BUCKET"},
     "SocketFunction": {
         "TENANCY_TABLE",
         "LEDGER_TABLE",
@@ -77,6 +76,40 @@ def test_every_operation_streams_from_a_function_of_the_template(name: str) -> N
 def test_models_may_take_as_long_as_api_gateway_streams() -> None:
     integration = OPERATIONS["POST /v1/chat/completions"]["x-amazon-apigateway-integration"]
     assert integration["timeoutInMillis"] == 900_000
+
+
+ROUTES = {
+    "POST /v1/chat/completions",
+    "POST /v1/responses",
+    "GET /v1/responses/{id}",
+    "DELETE /v1/responses/{id}",
+    "GET /v1/responses/{id}/input_items",
+    "POST /v1/embeddings",
+    "POST /v1/rerank",
+    "POST /v1/messages",
+    "POST /v1/messages/count_tokens",
+    "GET /v1/models",
+    "GET /v1/models/{id}",
+    "POST /v1/files",
+    "GET /v1/files/{id}",
+    "DELETE /v1/files/{id}",
+    "POST /bedrock/model/{id}/converse",
+    "POST /bedrock/model/{id}/converse-stream",
+    "POST /bedrock/model/{id}/invoke",
+    "POST /bedrock/model/{id}/invoke-with-response-stream",
+    "POST /bedrock/model/{id}/count-tokens",
+    "POST /bedrock/guardrail/{id}/version/{version}/apply",
+}
+
+
+def test_every_route_is_in_the_document() -> None:
+    assert {name for name in OPERATIONS if not name.startswith("ANY")} == ROUTES
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_parameter_of_a_path_is_declared(name: str) -> None:
+    declared = {parameter["name"] for parameter in OPERATIONS[name].get("parameters", [])}
+    assert declared == set(re.findall(r"\{(\w+)\+?\}", name))
 
 
 def test_an_unknown_route_or_method_reaches_the_function() -> None:
@@ -205,14 +238,34 @@ STATUS = {
 }
 
 
+#: As `inference::Fault` names them.
+EXCEPTION = {
+    "401": "AccessDeniedException",
+    "403": "AccessDeniedException",
+    "404": "ResourceNotFoundException",
+    "413": "ValidationException",
+    "429": "ThrottlingException",
+    "500": "InternalServerException",
+    "502": "InternalServerException",
+    "504": "ModelTimeoutException",
+    "DEFAULT_4XX": "ValidationException",
+    "DEFAULT_5XX": "InternalServerException",
+}
+
+
 def test_gateway_responses_are_complete() -> None:
     assert {kind: response.get("statusCode") for kind, response in GATEWAY_RESPONSES.items()} == STATUS
 
 
 @pytest.mark.parametrize("kind", GATEWAY_RESPONSES)
-def test_gateway_responses_are_errors_as_openai_shapes_them(kind: str) -> None:
+def test_gateway_responses_are_errors_that_every_sdk_reads(kind: str) -> None:
     response = GATEWAY_RESPONSES[kind]
     body = json.loads(response["responseTemplates"]["application/json"])
+    assert body.keys() == {"type", "error", "message"}
+    assert body["type"] == "error", "Anthropic's"
+    assert body["message"] == body["error"]["message"], "AWS's"
+    exception = response["responseParameters"]["gatewayresponse.header.x-amzn-errortype"]
+    assert exception == f"'{EXCEPTION[STATUS[kind] or kind]}'", "AWS's"
     assert body["error"].keys() == {"message", "type", "param", "code"}
     assert body["error"]["message"].rstrip().endswith((".", "$context.authorizer.error"))
     assert response["responseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
@@ -258,9 +311,12 @@ def test_functions_are_built_once_from_the_workspace(name: str) -> None:
 @pytest.mark.parametrize("name", functions())
 def test_every_function_is_given_the_variables_it_reads(name: str) -> None:
     function = functions()[name]
-    folder = ROOT / "functions" / function["Metadata"]["BuildProperties"]["Binary"] / "src"
-    files = [path for path in sorted(folder.rglob("*.rs")) if "test" not in path.relative_to(folder).as_posix()]
-    read = {variable for path in files for variable in re.findall(r'\bvar(?:iable)?\(\s*"([A-Z][A-Z0-9_]*)"', path.read_text())}
+    folder = ROOT / "functions" / function["Metadata"]["BuildProperties"]["Binary"]
+    # Its own sources, and those of the crates that it names.
+    crates = [ROOT / "crates" / name for name in re.findall(r"^([\w-]+)\b.*workspace = true", (folder / "Cargo.toml").read_text(), re.M)]
+    files = [path for each in (folder, *crates) for path in (each / "src").rglob("*.rs") if "test" not in path.relative_to(each).as_posix()]
+    pattern = r'\b(?:var|variable|required)\(\s*"([A-Z][A-Z0-9_]*)"'
+    read = {variable for path in files for variable in re.findall(pattern, path.read_text())}
     own = {variable for variable in read if not variable.startswith("AWS_")}  # those are Lambda's and the SDK's
     given = set(function["Properties"]["Environment"]["Variables"])
     assert own <= given
