@@ -1,10 +1,13 @@
 """Patch ``response_streaming``."""
 
+import base64
 import http.client
 import json
 import os
+import random
 import signal
 import time
+import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +32,36 @@ def test_chunks_arrive_as_the_function_writes_them(patched):
         arrivals.append((line, time.monotonic() - started))
     assert [line for line, _ in arrivals] == [b"chunk %d\n" % number for number in range(4)]
     assert arrivals[3][1] - arrivals[0][1] > 0.3
+
+
+def test_bytes_that_are_no_text_pass_as_they_are(patched):
+    """Amazon event streams are binary: lengths and checksums, NUL bytes, anything."""
+    source = random.Random(3)
+    chunks = [bytes(range(256)), b"\0" * 20, b"\xff\xfe\xc3\x28\r\n\r\n0\r\n\r\n", *(source.randbytes(size) for size in (1, 977, 70_000))]
+    order = {
+        "chunks": 0,
+        "content_type": "application/vnd.amazon.eventstream",
+        "base64_chunks": [base64.b64encode(chunk).decode() for chunk in chunks],
+    }
+    _, response = _order(patched, order)
+    assert response.headers["content-type"] == "application/vnd.amazon.eventstream"
+    assert response.read() == b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "us.anthropic.claude-sonnet-4-5-20250929-v1%3A0",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "arn%3Aaws%3Abedrock%3Aus-east-1%3A111122223333%3Ainference-profile%2Fus.anthropic.claude",
+    ],
+)
+def test_an_id_in_the_path_can_be_restored(patched, sent):
+    """Whichever way a client writes it. MiniStack resolves the escapes; one that holds `/` then meets the catch-all."""
+    _, response = _order(patched, {"echo": True, "chunks": 1}, f"/model/{sent}/invoke")
+    event = json.loads(response.read())
+    assert urllib.parse.unquote(event["path"]) == f"/model/{urllib.parse.unquote(sent)}/invoke"
+    assert event["resource"] == ("/model/{proxy+}" if "%2F" in sent else "/model/{id}/invoke")
 
 
 def test_prelude_becomes_status_headers_and_cookies(patched):

@@ -1,5 +1,6 @@
 """A streaming function for the Lambda Runtime API: does what the request body (or the event itself) says."""
 
+import base64
 import http.client
 import json
 import os
@@ -24,7 +25,7 @@ def stream(request_id: str, order: dict, event: dict) -> None:
     if order.get("prelude", True):
         prelude = {
             "statusCode": order.get("status", 200),
-            "headers": {"content-type": "text/event-stream"},
+            "headers": {"content-type": order.get("content_type", "text/event-stream")},
             "multiValueHeaders": {"x-many": ["1", "2"]},
             "cookies": ["a=1", "b=2"],
         }
@@ -41,6 +42,8 @@ def stream(request_id: str, order: dict, event: dict) -> None:
         text = json.dumps(event) if order.get("echo") else f"chunk {number}\n"
         send_chunk(connection, text.encode())
         time.sleep(order.get("interval", 0))
+    for data in order.get("base64_chunks", []):
+        send_chunk(connection, base64.b64decode(data))
     if order.get("marker"):
         with open(order["marker"], "w") as marker:
             marker.write(request_id)
