@@ -125,3 +125,9 @@ class TestPayloadLimits:
 
     def test_stock_takes_anything(self, stock):
         assert stock.request("/validated", b"x" * (10 * 1024 * 1024 + 1)).status == 200
+
+
+def test_a_gateway_response_names_its_own_kind_of_error(patched, stock):
+    """The last of two headers of one name is what this client keeps."""
+    assert patched.request("/any", {}, token=None).headers["x-amzn-errortype"] == "SmokeException"
+    assert stock.request("/any", {}, token=None).headers.get("x-amzn-errortype") != "SmokeException"

@@ -2,6 +2,7 @@
 
 MiniStack renders six variables (error, request id, resource path, stage, status) and leaves any other as it is written. AWS
 renders all of ``$context``, an absent variable as nothing: ``$context.authorizer.error`` is how an authorizer explains a 403.
+And it sends ``x-amzn-ErrorType`` twice where a gateway response has its own.
 """
 
 from ministack.services import apigateway_v1
@@ -16,6 +17,8 @@ def apply() -> None:
     @wrap(apigateway_v1, "_gateway_error_response")
     def respond(original, error, request):
         status, headers, body = original(error, request)
+        if "x-amzn-errortype" in headers:
+            headers.pop("x-amzn-ErrorType", None)
         exchange = exchanges.CURRENT.get()
         if exchange is None:
             return status, headers, body
