@@ -108,6 +108,9 @@ pub struct CallDetail {
     /// Search units of the estimate.
     #[serde(default)]
     pub search_units: u64,
+    /// Units of a guardrail's policies of the estimate.
+    #[serde(default)]
+    pub guardrail_units: u64,
     /// When the call was admitted, in Unix milliseconds.
     pub started_ms: i64,
 }

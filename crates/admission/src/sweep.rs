@@ -119,6 +119,7 @@ fn estimated_record(
             output: reservation.tokens.saturating_sub(detail.input_tokens),
             images: detail.images,
             search_units: detail.search_units,
+            guardrail_units: detail.guardrail_units,
             ..TokenUsage::default()
         },
         is_cache_hit: false,

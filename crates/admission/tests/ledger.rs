@@ -53,6 +53,7 @@ fn reservation(context: &TenantContext, amount: u64) -> Reservation {
             input_tokens: 60,
             images: 0,
             search_units: 0,
+            guardrail_units: 0,
             started_ms: NOON_MS,
         }),
     }

@@ -100,6 +100,15 @@ impl Place {
         }
     }
 
+    /// The ARN of the guardrail `id`, which may be one already.
+    fn guardrail_arn(&self, id: &str) -> String {
+        if id.starts_with("arn:") {
+            id.to_owned()
+        } else {
+            self.own("bedrock", &format!("guardrail/{id}"))
+        }
+    }
+
     /// The pattern that the secret's ARN fits: Secrets Manager appends six characters to a name.
     fn secret(&self, secret: &str) -> String {
         if secret.starts_with("arn:") {
@@ -188,9 +197,14 @@ fn bedrock<'a>(
     let mut global_profiles = BTreeSet::new();
     let mut behind_global_profiles = BTreeSet::new();
     let mut counted = BTreeSet::new();
+    let mut guardrails = BTreeSet::new();
     let mut can_rerank = false;
     for model in models {
         let id = model.provider_model_id.as_str();
+        if model.speaks(Protocol::BedrockGuardrail) {
+            guardrails.insert(place.guardrail_arn(id));
+            continue;
+        }
         let arn = place.model_arn(id);
         can_rerank |= model.speaks(Protocol::BedrockRerank);
         if model.capabilities.count_tokens && !id.starts_with("arn:") {
@@ -214,9 +228,8 @@ fn bedrock<'a>(
         }
         called.insert(arn);
     }
-    if called.is_empty() {
-        return;
-    }
+    // The model reads the tenant's pictures and documents as the tenant.
+    let uploads = uploads.filter(|_| !called.is_empty()).map(ToOwned::to_owned);
     policy.allow(&INVOKE, called, None);
     let by_way_of = json!({"StringLike": {"bedrock:InferenceProfileArn": profiles}});
     policy.allow(&INVOKE, behind_profiles, Some(by_way_of));
@@ -227,10 +240,8 @@ fn bedrock<'a>(
     policy.allow(&INVOKE, behind_global_profiles, Some(anywhere));
     policy.allow(&["bedrock:CountTokens"], counted, None);
     policy.allow(&["bedrock:Rerank"], can_rerank.then(|| "*".to_owned()), None);
-    // Guardrails belong to the organisation: a tenant may be checked by any of them.
-    policy.allow(&["bedrock:ApplyGuardrail"], [place.own("bedrock", "guardrail/*")], None);
-    // The model reads the tenant's pictures and documents as the tenant.
-    policy.allow(&["s3:GetObject"], uploads.map(ToOwned::to_owned), None);
+    policy.allow(&["bedrock:ApplyGuardrail"], guardrails, None);
+    policy.allow(&["s3:GetObject"], uploads, None);
 }
 
 /// A policy in the making.

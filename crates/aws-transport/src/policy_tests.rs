@@ -133,9 +133,6 @@ proptest! {
     ) {
         let policy = bedrock_policy(&ids.iter().map(String::as_str).collect::<Vec<_>>());
         for statement in policy["Statement"].as_array().unwrap() {
-            if statement["Action"] == json!(["bedrock:ApplyGuardrail"]) {
-                continue;
-            }
             for resource in statement["Resource"].as_array().unwrap() {
                 let (_, named) = resource.as_str().unwrap().split_once('/').unwrap();
                 let is_given = |id: &String| id == named || profile_model(id) == Some(named);

@@ -122,6 +122,7 @@ impl Attempt {
                 input_tokens: bound.input,
                 images: bound.images,
                 search_units: bound.search_units,
+                guardrail_units: bound.guardrail_units,
                 started_ms,
             }),
         };
@@ -166,10 +167,7 @@ impl Attempt {
         }
         let bound = &self.target.bound;
         let none = (TokenUsage::default(), false);
-        let estimate = |input, output| {
-            let (images, search_units) = (bound.images, bound.search_units);
-            (TokenUsage { input, output, images, search_units, ..TokenUsage::default() }, true)
-        };
+        let estimate = |input, output| (TokenUsage { input, output, ..bound.most() }, true);
         match (&ending.error, ending.seen_output) {
             (Some(error), _) if !error.may_have_run => none,
             (_, Some(output)) => estimate(bound.likely_input, output.min(bound.output)),

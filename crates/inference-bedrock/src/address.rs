@@ -37,6 +37,8 @@ pub(crate) fn address(model_id: &str, request: &ProviderRequest) -> Option<(Serv
         (Op::Invoke, P::BedrockRerank) => {
             Some((Service::BedrockAgentRuntime, "/rerank".to_owned()))
         }
-        (Op::Invoke, P::JsonTemplate | P::OpenaiEmbeddings | P::Rerank) => None,
+        (Op::Invoke, P::JsonTemplate | P::OpenaiEmbeddings | P::Rerank | P::BedrockGuardrail) => {
+            None
+        }
     }
 }

@@ -44,6 +44,7 @@ fn path(provider: &ProviderConfig, protocol: Protocol, operation: &Operation) ->
         Protocol::Converse
         | Protocol::InvokeModel
         | Protocol::JsonTemplate
+        | Protocol::BedrockGuardrail
         | Protocol::BedrockRerank => None,
     };
     let path = provider.paths.get(&protocol).map(String::as_str).or(of_openai)?;

@@ -19,6 +19,8 @@ pub struct TokenBound {
     pub images: u64,
     /// Search units of a reranker at most.
     pub search_units: u64,
+    /// Units of a guardrail's policies at most.
+    pub guardrail_units: u64,
 }
 
 impl TokenBound {
@@ -29,6 +31,7 @@ impl TokenBound {
             output: self.output,
             images: self.images,
             search_units: self.search_units,
+            guardrail_units: self.guardrail_units,
             ..TokenUsage::default()
         }
     }

@@ -33,6 +33,8 @@ pub enum Protocol {
     OpenaiEmbeddings,
     /// Cohere/Jina-style reranking.
     Rerank,
+    /// Bedrock's `ApplyGuardrail`: the model is a guardrail.
+    BedrockGuardrail,
     /// Bedrock's `Rerank`. Its body names the model by ARN, which only the adapter knows: the codec writes
     /// the string `{{model_arn}}` as `modelArn`, and the adapter puts the ARN in its place.
     BedrockRerank,
@@ -50,6 +52,7 @@ impl Protocol {
             Self::JsonTemplate => "json_template",
             Self::OpenaiEmbeddings => "openai_embeddings",
             Self::Rerank => "rerank",
+            Self::BedrockGuardrail => "bedrock_guardrail",
             Self::BedrockRerank => "bedrock_rerank",
         }
     }
@@ -64,7 +67,10 @@ impl Protocol {
             Self::AnthropicMessages => Some(&MessagesCodec),
             Self::InvokeModel => Some(&InvokeCodec),
             Self::JsonTemplate => Some(&TemplateCodec),
-            Self::OpenaiEmbeddings | Self::Rerank | Self::BedrockRerank => None,
+            Self::OpenaiEmbeddings
+            | Self::Rerank
+            | Self::BedrockGuardrail
+            | Self::BedrockRerank => None,
         }
     }
 }

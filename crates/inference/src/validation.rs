@@ -401,6 +401,8 @@ mod tests {
         fn entries<T: DeserializeOwned>(file: &str) -> Vec<T> {
             let seed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/seed");
             let Ok(text) = std::fs::read_to_string(seed.join(file)) else { return Vec::new() };
+            // The seeder knows where the stack's model server is.
+            let text = text.replace("${model_server}", "https://models.example");
             serde_json::from_str(&text).expect(file)
         }
         let models: Vec<Model> = entries("models.json");

@@ -37,6 +37,9 @@ pub struct Price {
     /// A reranker's search unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_unit: Option<PicoUsd>,
+    /// One unit of a guardrail's policy, the dearest of them; unset for what is no guardrail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrail_unit: Option<PicoUsd>,
 }
 
 impl Price {
@@ -45,6 +48,7 @@ impl Price {
     pub fn covers(&self, usage: &TokenUsage) -> bool {
         (usage.images == 0 || self.image.is_some())
             && (usage.search_units == 0 || self.search_unit.is_some())
+            && (usage.guardrail_units == 0 || self.guardrail_unit.is_some())
     }
 
     /// What `usage` costs. The kinds are summed exactly and the sum is rounded up once, so that a
@@ -58,6 +62,7 @@ impl Price {
             (usage.cache_write_1h, self.cache_write_1h.unwrap_or(self.input)),
             (usage.images, self.image.unwrap_or_default()),
             (usage.search_units, self.search_unit.unwrap_or_default()),
+            (usage.guardrail_units, self.guardrail_unit.unwrap_or_default()),
         ];
         let pico: u128 =
             kinds.iter().map(|(units, price)| u128::from(*units) * u128::from(price.0)).sum();
@@ -118,6 +123,7 @@ mod tests {
         cache_write_1h: Some(PicoUsd(6_000_000)),
         image: None,
         search_unit: None,
+        guardrail_unit: None,
     };
 
     #[test]
@@ -186,16 +192,17 @@ mod tests {
             let price = Price {
                 input: PicoUsd(prices[0].into()), output: PicoUsd(prices[1].into()),
                 cache_read: some(2), cache_write_5m: some(3), cache_write_1h: some(4),
-                image: some(5), search_unit: some(6),
+                image: some(5), search_unit: some(6), guardrail_unit: some(6),
             };
             let (read, five, hour) = (input * split.0 / 300, input * split.1 / 300, input * split.2 / 300);
             let usage = TokenUsage {
                 input: input - read - five - hour, output, cache_read: read, cache_write_5m: five, cache_write_1h: hour,
-                images: pieces[0].into(), search_units: pieces[1].into(),
+                images: pieces[0].into(), search_units: pieces[1].into(), guardrail_units: pieces[1].into(),
             };
             let most = TokenUsage {
                 input: input + slack, output: output + slack,
                 images: usage.images + slack, search_units: usage.search_units + slack,
+                guardrail_units: usage.guardrail_units + slack,
                 ..TokenUsage::default()
             };
             prop_assert!(price.cost(&usage) <= price.bound(&most));

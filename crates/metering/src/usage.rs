@@ -26,6 +26,9 @@ pub struct TokenUsage {
     /// Search units of a reranker: on Bedrock one per query and 100 documents.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub search_units: u64,
+    /// Units of a guardrail's policies: on Bedrock one per policy and 1,000 characters.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub guardrail_units: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]

@@ -133,10 +133,32 @@ impl UnaryRequest for ConverseCountTokensRequest {
     }
 }
 
+/// Policies of a guardrail that are billed by units: topics, content, sensitive information,
+/// grounding, automated reasoning (<https://aws.amazon.com/bedrock/pricing/>).
+const BILLED_POLICIES: u64 = 5;
+
+/// Characters of a text unit.
+const UNIT_CHARACTERS: u64 = 1_000;
+
+/// What a guardrail reports of each policy that is billed.
+const BILLED_UNITS: [&str; 6] = [
+    "topicPolicyUnits",
+    "contentPolicyUnits",
+    "contentPolicyImageUnits",
+    "sensitiveInformationPolicyUnits",
+    "contextualGroundingPolicyUnits",
+    "automatedReasoningPolicyUnits",
+];
+
 /// A request to `POST /guardrail/{id}/version/{version}/apply`, with its original bytes.
+///
+/// To the gateway a guardrail is a model: registered by its id, with the protocol
+/// [`BedrockGuardrail`](Protocol::BedrockGuardrail) and a price of its units, and allowed or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardrailRequest {
     body: Bytes,
+    /// Text units and pictures of the content, each counted by every policy at most.
+    units: u64,
     id: String,
     version: String,
 }
@@ -170,10 +192,15 @@ impl GuardrailRequest {
         if !matches!(source.str()?, "INPUT" | "OUTPUT") {
             return Err(source.invalid("must be `INPUT` or `OUTPUT`."));
         }
+        let mut units = 0_u64;
         for block in required("content")?.array()? {
             block.object()?;
+            let text = block.value().pointer("/text/text").and_then(Value::as_str);
+            let characters = text.map_or(0, |text| text.chars().count());
+            let characters = u64::try_from(characters).unwrap_or(u64::MAX);
+            units = units.saturating_add(characters.div_ceil(UNIT_CHARACTERS).max(1));
         }
-        Ok(Self { body: text.into(), id: id.to_owned(), version: version.to_owned() })
+        Ok(Self { body: text.into(), units, id: id.to_owned(), version: version.to_owned() })
     }
 }
 
@@ -183,19 +210,28 @@ impl UnaryRequest for GuardrailRequest {
     }
 
     fn model(&self) -> Option<&str> {
-        None
+        Some(&self.id)
     }
 
-    fn calls(&self, _: &Model) -> Result<Vec<(ProviderRequest, TokenBound)>, BadRequest> {
+    fn calls(&self, model: &Model) -> Result<Vec<(ProviderRequest, TokenBound)>, BadRequest> {
+        if !model.speaks(Protocol::BedrockGuardrail) {
+            let message = format!("`{}` is no guardrail.", model.id);
+            return Err(BadRequest::value("guardrailIdentifier", message));
+        }
         let operation =
             Operation::ApplyGuardrail { id: self.id.clone(), version: self.version.clone() };
         let request = provider_request(operation, false, self.body.clone());
-        Ok(vec![(request, TokenBound::default())])
+        let guardrail_units = self.units.saturating_mul(BILLED_POLICIES);
+        Ok(vec![(request, TokenBound { guardrail_units, ..TokenBound::default() })])
     }
 
-    /// Guardrails are billed by text units, not by tokens.
-    fn usage(&self, _: &Model, _: &ProviderAnswer) -> Option<TokenUsage> {
-        Some(TokenUsage::default())
+    /// Guardrails are billed by units, not by tokens.
+    fn usage(&self, _: &Model, answer: &ProviderAnswer) -> Option<TokenUsage> {
+        let body: Value = serde_json::from_slice(&answer.body).ok()?;
+        let units = body.get("usage")?;
+        let of = |name: &&str| units.get(*name).and_then(Value::as_u64).unwrap_or(0);
+        let guardrail_units = BILLED_UNITS.iter().map(of).fold(0, u64::saturating_add);
+        Some(TokenUsage { guardrail_units, ..TokenUsage::default() })
     }
 
     fn render(

@@ -107,6 +107,7 @@ async fn a_reservation_keeps_what_the_sweep_needs() {
         input_tokens: 6,
         images: 1,
         search_units: 2,
+        guardrail_units: 0,
         started_ms: NOON.start_ms(),
     });
     ledger.reserve(&acme, &scope, &id("call-1"), &want).await.unwrap().unwrap();

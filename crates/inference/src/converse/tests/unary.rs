@@ -89,10 +89,16 @@ fn what_cannot_be_counted_is_refused() {
 fn guardrails_get_the_bytes() {
     let body = br#"{"source": "INPUT", "content": [{"text": {"text": "x"}}], "new": 1}"#;
     let request = GuardrailRequest::parse("gr1", "DRAFT", body).unwrap();
-    assert_eq!((request.dialect(), request.model()), (Dialect::BedrockGuardrail, None));
-    let calls = request.calls(&able_model()).unwrap();
+    assert_eq!((request.dialect(), request.model()), (Dialect::BedrockGuardrail, Some("gr1")));
+    request.calls(&able_model()).unwrap_err();
+    let guardrail = fixtures::model("guardrail", Protocol::BedrockGuardrail);
+    let calls = request.calls(&guardrail).unwrap();
+    assert_eq!(calls[0].1.guardrail_units, 5, "one text unit for each policy");
     let operation = Operation::ApplyGuardrail { id: "gr1".to_owned(), version: "DRAFT".to_owned() };
     assert_eq!((&calls[0].0.operation, &calls[0].0.body[..]), (&operation, &body[..]));
+    let units = r#"{"usage":{"topicPolicyUnits":1,"contentPolicyUnits":2,"wordPolicyUnits":9,"sensitiveInformationPolicyFreeUnits":9}}"#;
+    let answer = ProviderAnswer { body: units.into(), ..ProviderAnswer::default() };
+    assert_eq!(request.usage(&guardrail, &answer).unwrap().guardrail_units, 3);
     let answer = ProviderAnswer { body: "{}".into(), ..ProviderAnswer::default() };
     assert_eq!(request.render(&able_model(), &head(), &[answer]).unwrap(), "{}");
     request.render(&able_model(), &head(), &[]).unwrap_err();
