@@ -42,6 +42,7 @@ pub(super) const USAGE: TokenUsage = TokenUsage {
     cache_write_1h: 0,
     images: 0,
     search_units: 0,
+    guardrail_units: 0,
 };
 
 /// What the provider does with its next call.
@@ -273,6 +274,7 @@ impl Gateway {
             cache_write_1h: None,
             image: None,
             search_unit: None,
+            guardrail_unit: None,
         };
         let models =
             [model("converse-a", Protocol::Converse), model("native-b", Protocol::OpenaiChat)];
