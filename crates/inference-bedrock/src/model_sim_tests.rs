@@ -109,6 +109,7 @@ const USAGE: TokenUsage = TokenUsage {
     cache_write_1h: 5,
     images: 0,
     search_units: 0,
+    guardrail_units: 0,
 };
 
 /// The same, as the simulator reads it.
