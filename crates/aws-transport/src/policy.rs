@@ -211,6 +211,10 @@ fn bedrock<'a>(
             // Tokens are counted by the model itself, not by a profile.
             let counting = profile_model(id).unwrap_or(id);
             counted.insert(place.foundation_model(&place.region, counting));
+            if model.speaks(Protocol::AnthropicMessages) {
+                // Anthropic's own route for it names what is called.
+                counted.insert(arn.clone());
+            }
         }
         if let Some(model) = profile_model(id) {
             if id.starts_with(GLOBAL_PREFIX) {
