@@ -45,7 +45,8 @@ struct Breaker {
 }
 
 /// One breaker per target. A target that fails several times in a row, or wants to be left alone
-/// (`Retry-After`), is passed over for a time; then one call probes it, and its success closes the breaker.
+/// (`Retry-After`), is passed over for a time; then one call probes it, and an answer of the model's own
+/// closes the breaker.
 #[derive(Debug, Default)]
 pub struct Breakers(Mutex<HashMap<ModelId, Breaker>>);
 
@@ -58,20 +59,20 @@ impl Breakers {
     /// Takes note of a failure at `now_ms`; the moment until which the target is to be left alone, if
     /// this failure tripped its breaker.
     pub fn failed(&self, target: &ModelId, error: &ProviderError, now_ms: i64) -> Option<i64> {
-        let is_its_fault = match error.kind {
+        match error.kind {
             ProviderErrorKind::Throttled
             | ProviderErrorKind::QuotaExceeded
             | ProviderErrorKind::Timeout
             | ProviderErrorKind::Unavailable
             | ProviderErrorKind::Internal
-            | ProviderErrorKind::Interrupted => true,
-            ProviderErrorKind::InvalidRequest
-            | ProviderErrorKind::AccessDenied
-            | ProviderErrorKind::ModelNotFound
-            | ProviderErrorKind::ModelError => false,
-        };
-        if !is_its_fault {
-            return None;
+            | ProviderErrorKind::Interrupted => {}
+            // The model was reached: whatever it says of this request, it is alive.
+            ProviderErrorKind::InvalidRequest | ProviderErrorKind::ModelError => {
+                self.succeeded(target);
+                return None;
+            }
+            // Said by what stands before the model.
+            ProviderErrorKind::AccessDenied | ProviderErrorKind::ModelNotFound => return None,
         }
         let mut breakers = self.lock();
         let breaker = breakers.entry(target.clone()).or_default();
@@ -230,13 +231,37 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_request_says_nothing_about_the_target() {
-        let (breakers, target) = (Breakers::default(), "m".parse().unwrap());
-        let wrong = error(ProviderErrorKind::InvalidRequest, None);
-        for _ in 0..9 {
-            assert_eq!(breakers.failed(&target, &wrong, 0), None);
+    fn what_is_not_the_target_s_fault_opens_no_breaker() {
+        let target = "m".parse().unwrap();
+        for kind in [
+            ProviderErrorKind::InvalidRequest,
+            ProviderErrorKind::ModelError,
+            ProviderErrorKind::AccessDenied,
+            ProviderErrorKind::ModelNotFound,
+        ] {
+            let breakers = Breakers::default();
+            for _ in 0..9 {
+                assert_eq!(breakers.failed(&target, &error(kind, None), 0), None);
+            }
+            assert_eq!(breakers.state(&target, 0), State::Closed, "{kind:?}");
         }
-        assert_eq!(breakers.state(&target, 0), State::Closed);
+    }
+
+    #[test]
+    fn a_probe_that_the_model_answers_closes_its_breaker_whatever_it_says() {
+        let target = "m".parse().unwrap();
+        for (kind, is_alive) in [
+            (ProviderErrorKind::InvalidRequest, true),
+            (ProviderErrorKind::ModelError, true),
+            (ProviderErrorKind::AccessDenied, false),
+            (ProviderErrorKind::ModelNotFound, false),
+        ] {
+            let breakers = Breakers::default();
+            breakers.open(&target, 1_000);
+            assert!(breakers.probe(&target, 1_000));
+            assert_eq!(breakers.failed(&target, &error(kind, None), 1_001), None);
+            assert_eq!(breakers.probe(&target, 1_002), is_alive, "{kind:?}");
+        }
     }
 
     proptest! {
