@@ -37,6 +37,7 @@ pub use files::ObjectStore;
 pub use health::SharedHealth;
 pub use path::family_of;
 pub use remember::CACHE_HEADER;
+pub use route::active_tenant;
 pub use serve::{HttpRequest, serve};
 pub use state::{Ports, State};
 

@@ -6,7 +6,7 @@ use admission::{Denial, Entitlements, Scope};
 use http_api::ApiError;
 use inference::{Alias, Catalog, Model, RetryPolicy};
 use metering::PriceBook;
-use tenancy::{ModelId, TenantContext};
+use tenancy::{ModelId, Status, TenantContext};
 
 use crate::attempt::Priced;
 use crate::cache::Freshness;
@@ -122,6 +122,21 @@ pub(crate) async fn resolve<P: Ports>(
         }
         freshness = Freshness::Recent;
     }
+}
+
+/// The caller's tenant as it is now, if it is served: for what runs no model, and so is not admitted.
+///
+/// # Errors
+/// 403 for a tenant that is suspended or unknown; 503 if that cannot be found out.
+pub async fn active_tenant<P: Ports>(
+    state: &State<P>,
+    context: &TenantContext,
+) -> Result<Arc<Entitlements>, ApiError> {
+    let now_ms = (state.now_ms)();
+    let found = state.configuration.entitlements(context, Freshness::Recent, now_ms).await?;
+    found.filter(|of| of.tenant.status == Status::Active).ok_or_else(|| {
+        ApiError::denied(&Scope::Tenant(context.tenant_id.clone()), &Denial::Suspended, now_ms)
+    })
 }
 
 /// The caller's entitlements and the catalog.

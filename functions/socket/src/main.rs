@@ -1,10 +1,11 @@
-//! Lambda entry point of `socket`.
+//! Lambda entry point of `socket`: builds the state once, then serves.
 
 use lambda_runtime::{Error, run, service_fn};
-use socket::handle;
+use socket::{State, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    run(service_fn(handle)).await
+    let state = State::from_env().await?;
+    run(service_fn(|event| handle(&state, event))).await
 }
