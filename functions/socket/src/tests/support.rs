@@ -213,6 +213,7 @@ impl Socket {
             cache_write_1h: None,
             image: None,
             search_unit: None,
+            guardrail_unit: None,
         };
         let model = inference::Model {
             context_window: 1_000_000,
