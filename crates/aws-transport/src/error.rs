@@ -57,11 +57,9 @@ impl Meaning {
             "billing_error" | "insufficient_quota" | "servicequotaexceeded" => {
                 Self::refused(Kind::QuotaExceeded)
             }
-            "api_error"
-            | "internalfailure"
-            | "internalserver"
-            | "internalstreamfailure"
-            | "server_error" => Self::failed(Kind::Internal),
+            "internalfailure" | "internalserver" | "internalstreamfailure" => {
+                Self::failed(Kind::Internal)
+            }
             "model_not_found" | "not_found_error" | "resourcenotfound" => {
                 Self::refused(Kind::ModelNotFound)
             }
