@@ -46,8 +46,12 @@ pub(crate) async fn answer<P: Ports>(
     let dialect = generate.request.dialect();
     let (accept, accepted) = oneshot::channel();
     let (pieces, received) = mpsc::channel(PIECES_IN_FLIGHT);
-    let client =
-        Client { accept: Some(accept), pieces: Some(pieces), keep_alive: dialect.keep_alive() };
+    let client = Client {
+        accept: Some(accept),
+        pieces: Some(pieces),
+        keep_alive: dialect.keep_alive(),
+        heard: tokio::time::Instant::now(),
+    };
     tokio::spawn(run(engine, generate, client));
     let headers = match accepted.await {
         Ok(Ok(headers)) => headers,
@@ -75,6 +79,8 @@ struct Client {
     pieces: Option<mpsc::Sender<Bytes>>,
     /// What keeps the connection open, if the dialect has such a thing.
     keep_alive: Option<Bytes>,
+    /// When it last heard of us.
+    heard: tokio::time::Instant,
 }
 
 impl Client {
@@ -88,12 +94,19 @@ impl Client {
     /// Sends a piece, unless it is empty or nobody listens.
     async fn send(&mut self, piece: Bytes) {
         let Some(pieces) = self.pieces.as_ref().filter(|_| !piece.is_empty()) else { return };
+        self.heard = tokio::time::Instant::now();
         if !matches!(timeout(CLIENT_PATIENCE, pieces.send(piece)).await, Ok(Ok(()))) {
             self.pieces = None;
         }
     }
 
+    /// When it is to hear of us again, whatever the provider does.
+    fn next_heartbeat(&self, every: Duration) -> tokio::time::Instant {
+        self.heard + every
+    }
+
     async fn heartbeat(&mut self, headers: impl FnOnce() -> HeaderMap) {
+        self.heard = tokio::time::Instant::now();
         if let Some(keep_alive) = self.keep_alive.clone() {
             self.accept(headers);
             self.send(keep_alive).await;
@@ -197,7 +210,7 @@ async fn attempt_once<P: Ports>(
             biased;
             piece = body.next() => piece,
             () = sleep_until(deadline) => Some(Err(timed_out())),
-            () = sleep(state.heartbeat) => {
+            () = sleep_until(client.next_heartbeat(state.heartbeat)) => {
                 client.heartbeat(&headers).await;
                 continue;
             }
@@ -286,7 +299,9 @@ async fn open<P: Ports>(
             biased;
             opened = &mut opening => return opened,
             () = sleep_until(engine.deadline().into()) => return Err(timed_out()),
-            () = sleep(state.heartbeat) => client.heartbeat(headers).await,
+            () = sleep_until(client.next_heartbeat(state.heartbeat)) => {
+                client.heartbeat(headers).await;
+            }
         }
     }
 }
