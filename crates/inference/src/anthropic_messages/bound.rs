@@ -5,10 +5,9 @@ use serde_json::Value;
 use super::MessagesRequest;
 use super::forward::is_dropped;
 use crate::wire::field::Field;
-use crate::{BadRequest, Model, TokenBound, estimated_tokens};
+use crate::wire::weight::{Weight, too_many_tokens};
+use crate::{BadRequest, Model, TokenBound};
 
-/// Tokens that a template may put around a message or content block.
-const TEMPLATE_TOKENS: u64 = 16;
 /// Tokens that a provider's own description of a tool of its own may add.
 const BUILT_IN_TOOL_TOKENS: u64 = 2_048;
 /// Tokens that a provider adds once a request has tools.
@@ -48,24 +47,13 @@ pub(super) fn bound(
         Some(wanted) => match u32::try_from(wanted) {
             Ok(wanted) if wanted <= model.max_output_tokens => wanted,
             _ if is_native => {
-                let message = format!(
-                    "`max_tokens` is {wanted}, but `{}` produces at most {} output tokens: ask for that many or fewer.",
-                    model.id, model.max_output_tokens
-                );
-                return Err(BadRequest::new("integer_above_max_value", "max_tokens", message));
+                return Err(too_many_tokens(wanted, "max_tokens", model));
             }
             _ => model.max_output_tokens,
         },
         None => 0,
     };
-    let (input, likely_input) = input_of(request, model);
-    Ok(TokenBound {
-        input,
-        likely_input,
-        output: u64::from(max_tokens),
-        max_tokens,
-        ..TokenBound::default()
-    })
+    Ok(weigh(request).bound(model, max_tokens, 1))
 }
 
 fn refuse_forbidden(request: &MessagesRequest, model: &Model) -> Result<(), BadRequest> {
@@ -104,37 +92,21 @@ fn refuse_forbidden(request: &MessagesRequest, model: &Model) -> Result<(), BadR
 
 /// Input tokens at most, and those that are likely.
 pub(super) fn input_of(request: &MessagesRequest, model: &Model) -> (u64, u64) {
-    let weight = weigh(request);
-    let window = u64::from(model.context_window);
-    let images = weight.images.saturating_mul(u64::from(model.estimate.image_tokens));
-    let sum = weight
-        .bytes
-        .saturating_add(weight.template)
-        .saturating_add(images)
-        .saturating_add(u64::from(model.estimate.overhead_tokens));
-    let input = if weight.is_bounded { sum.min(window) } else { window };
-    (input, estimated_tokens(weight.bytes).saturating_add(images).min(input))
-}
-
-struct Weight {
-    bytes: u64,
-    template: u64,
-    images: u64,
-    is_bounded: bool,
+    weigh(request).input(model)
 }
 
 fn weigh(request: &MessagesRequest) -> Weight {
-    let mut weight = Weight { bytes: 0, template: 0, images: 0, is_bounded: true };
+    let mut weight = Weight::new();
     for member in request.members.iter() {
         match member.key.as_str() {
             "messages" => {
                 let messages = request.body.get("messages").and_then(Value::as_array);
                 for message in messages.into_iter().flatten() {
-                    weight.template += TEMPLATE_TOKENS;
+                    weight.add_template();
                     for (key, value) in message.as_object().into_iter().flatten() {
                         match key.as_str() {
                             "role" => {}
-                            "content" => weight.add_content(value),
+                            "content" => add_content(&mut weight, value),
                             _ => weight.add_value(value),
                         }
                     }
@@ -142,14 +114,14 @@ fn weigh(request: &MessagesRequest) -> Weight {
             }
             "tools" => {
                 weight.add_bytes(member.value.len());
-                weight.template += TOOLS_TOKENS;
+                weight.add_template_of(TOOLS_TOKENS);
                 let tools = request.body.get("tools").and_then(Value::as_array);
                 for tool in tools.into_iter().flatten() {
-                    weight.template += TEMPLATE_TOKENS;
-                    weight.add_tool(tool);
+                    weight.add_template();
+                    add_tool(&mut weight, tool);
                 }
             }
-            "mcp_servers" | "container" => weight.is_bounded = false,
+            "mcp_servers" | "container" => weight.add_unbounded(),
             "model" | "metadata" | "max_tokens" | "stream" => {}
             // A system prompt and schemas reach the model as text, and so might a field that is not
             // known here; numbers and flags add a few bytes.
@@ -159,84 +131,57 @@ fn weigh(request: &MessagesRequest) -> Weight {
     weight
 }
 
-impl Weight {
-    fn add_bytes(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-    }
-
-    /// A tool of a type of its own comes with instructions of the provider; if the provider runs it,
-    /// its results are input as well.
-    fn add_tool(&mut self, tool: &Value) {
-        const RUN_BY_CLIENTS: [&str; 5] =
-            ["bash_", "text_editor_", "computer_", "memory_", "browser_"];
-        match tool.get("type").and_then(Value::as_str) {
-            None | Some("custom") => {}
-            Some(kind) if RUN_BY_CLIENTS.iter().any(|prefix| kind.starts_with(prefix)) => {
-                self.template += BUILT_IN_TOOL_TOKENS;
-            }
-            Some(_) => self.is_bounded = false,
+/// A tool of a type of its own comes with instructions of the provider; if the provider runs it,
+/// its results are input as well.
+fn add_tool(weight: &mut Weight, tool: &Value) {
+    const RUN_BY_CLIENTS: [&str; 5] = ["bash_", "text_editor_", "computer_", "memory_", "browser_"];
+    match tool.get("type").and_then(Value::as_str) {
+        None | Some("custom") => {}
+        Some(kind) if RUN_BY_CLIENTS.iter().any(|prefix| kind.starts_with(prefix)) => {
+            weight.add_template_of(BUILT_IN_TOOL_TOKENS);
         }
+        Some(_) => weight.add_unbounded(),
     }
+}
 
-    fn add_content(&mut self, content: &Value) {
-        match content {
-            Value::Array(blocks) => {
-                for block in blocks {
-                    self.template += TEMPLATE_TOKENS;
-                    self.add_block(block);
-                }
-            }
-            other => self.add_value(other),
-        }
-    }
-
-    fn add_block(&mut self, block: &Value) {
-        let kind = block.get("type").and_then(Value::as_str);
-        let source = block.get("source");
-        for (key, value) in block.as_object().into_iter().flatten() {
-            match (kind, key.as_str()) {
-                (_, "type" | "cache_control") | (Some("image"), "source") => {}
-                (Some("document"), "source") => self.add_document(value),
-                (Some("tool_result"), "content") => self.add_content(value),
-                _ => self.add_value(value),
+fn add_content(weight: &mut Weight, content: &Value) {
+    match content {
+        Value::Array(blocks) => {
+            for block in blocks {
+                weight.add_template();
+                add_block(weight, block);
             }
         }
-        match kind {
-            Some("image") => self.images = self.images.saturating_add(1),
-            Some("document") if source.is_none() => self.is_bounded = false,
-            Some(
-                "text" | "thinking" | "redacted_thinking" | "tool_use" | "tool_result" | "document"
-                | "search_result",
-            ) => {}
-            _ => self.is_bounded = false,
+        other => weight.add_value(other),
+    }
+}
+
+fn add_block(weight: &mut Weight, block: &Value) {
+    let kind = block.get("type").and_then(Value::as_str);
+    let source = block.get("source");
+    for (key, value) in block.as_object().into_iter().flatten() {
+        match (kind, key.as_str()) {
+            (_, "type" | "cache_control") | (Some("image"), "source") => {}
+            (Some("document"), "source") => add_document(weight, value),
+            (Some("tool_result"), "content") => add_content(weight, value),
+            _ => weight.add_value(value),
         }
     }
-
-    fn add_document(&mut self, source: &Value) {
-        match source.get("type").and_then(Value::as_str) {
-            Some("text") => self.add_value(source.get("data").unwrap_or(&Value::Null)),
-            Some("content") => self.add_content(source.get("content").unwrap_or(&Value::Null)),
-            _ => self.is_bounded = false,
-        }
+    match kind {
+        Some("image") => weight.add_image(),
+        Some("document") if source.is_none() => weight.add_unbounded(),
+        Some(
+            "text" | "thinking" | "redacted_thinking" | "tool_use" | "tool_result" | "document"
+            | "search_result",
+        ) => {}
+        _ => weight.add_unbounded(),
     }
+}
 
-    fn add_value(&mut self, value: &Value) {
-        match value {
-            Value::Null | Value::Bool(_) => {}
-            Value::Number(number) => self.add_bytes(number.to_string().len()),
-            Value::String(text) => self.add_bytes(text.len()),
-            Value::Array(elements) => {
-                for element in elements {
-                    self.template = self.template.saturating_add(TEMPLATE_TOKENS);
-                    self.add_value(element);
-                }
-            }
-            Value::Object(object) => {
-                for (key, value) in object {
-                    self.add_bytes(key.len());
-                    self.add_value(value);
-                }
-            }
-        }
+fn add_document(weight: &mut Weight, source: &Value) {
+    match source.get("type").and_then(Value::as_str) {
+        Some("text") => weight.add_value(source.get("data").unwrap_or(&Value::Null)),
+        Some("content") => add_content(weight, source.get("content").unwrap_or(&Value::Null)),
+        _ => weight.add_unbounded(),
     }
 }

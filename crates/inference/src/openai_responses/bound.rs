@@ -5,10 +5,8 @@ use serde_json::Value;
 use super::ResponsesRequest;
 use super::tools::runs_at_the_provider;
 use crate::wire::field::Field;
-use crate::{BadRequest, GenerateRequest as _, Model, TokenBound, estimated_tokens};
-
-/// Tokens that a template may put around an item or content part.
-const TEMPLATE_TOKENS: u64 = 16;
+use crate::wire::weight::{Weight, max_tokens_of};
+use crate::{BadRequest, GenerateRequest as _, Model, TokenBound};
 
 /// Fields that no model reads.
 const LABELS: [&str; 12] = [
@@ -42,42 +40,9 @@ pub(super) fn bound(
     if !model.drop_fields.iter().any(|name| name == "service_tier") {
         refuse_dear_tiers(request)?;
     }
-    let max_tokens = max_tokens(request, model, default_max_tokens)?;
-    let weight = weigh(request, model);
-    let window = u64::from(model.context_window);
-    let images = weight.images.saturating_mul(u64::from(model.estimate.image_tokens));
-    let sum = weight
-        .bytes
-        .saturating_add(weight.template)
-        .saturating_add(images)
-        .saturating_add(u64::from(model.estimate.overhead_tokens));
-    let input = if weight.is_bounded { sum.min(window) } else { window };
-    let likely_input = estimated_tokens(weight.bytes).saturating_add(images).min(input);
-    Ok(TokenBound {
-        input,
-        likely_input,
-        output: u64::from(max_tokens),
-        max_tokens,
-        ..TokenBound::default()
-    })
-}
-
-fn max_tokens(
-    request: &ResponsesRequest,
-    model: &Model,
-    default_max_tokens: Option<u32>,
-) -> Result<u32, BadRequest> {
-    let Some(requested) = request.max_output_tokens else {
-        let default = default_max_tokens.unwrap_or(model.default_max_tokens);
-        return Ok(default.min(model.max_output_tokens).max(1));
-    };
-    u32::try_from(requested).ok().filter(|requested| *requested <= model.max_output_tokens).ok_or_else(|| {
-        let message = format!(
-            "`max_output_tokens` is {requested}, but `{}` produces at most {} output tokens: ask for that many or fewer.",
-            model.id, model.max_output_tokens
-        );
-        BadRequest::new("integer_above_max_value", "max_output_tokens", message)
-    })
+    let (requested, field) = (request.max_output_tokens, "max_output_tokens");
+    let max_tokens = max_tokens_of(requested, field, model, default_max_tokens)?;
+    Ok(weigh(request, model).bound(model, max_tokens, 1))
 }
 
 /// Tiers that cost more than the listed price would let a call outgrow its reservation.
@@ -92,23 +57,15 @@ fn refuse_dear_tiers(request: &ResponsesRequest) -> Result<(), BadRequest> {
     }
 }
 
-#[derive(Default)]
-struct Weight {
-    bytes: u64,
-    template: u64,
-    images: u64,
-    is_bounded: bool,
-}
-
 fn weigh(request: &ResponsesRequest, model: &Model) -> Weight {
-    let mut weight = Weight { is_bounded: true, ..Weight::default() };
+    let mut weight = Weight::new();
     for (key, value) in &request.body {
         match key.as_str() {
             key if LABELS.contains(&key) => {}
-            "input" => weight.add(value),
+            "input" => add_item(&mut weight, value),
             _ => {
                 weight.add_bytes(key.len());
-                weight.add_json(value);
+                add_json(&mut weight, value);
             }
         }
     }
@@ -116,68 +73,62 @@ fn weigh(request: &ResponsesRequest, model: &Model) -> Weight {
     let is_native = model.speaks(request.native_protocol());
     let mut tools = request.body.get("tools").and_then(Value::as_array).into_iter().flatten();
     if is_native && tools.any(runs_at_the_provider) {
-        weight.is_bounded = false;
+        weight.add_unbounded();
     }
     weight
 }
 
-impl Weight {
-    fn add_bytes(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-    }
-
-    /// Counts what reaches the model as JSON text.
-    fn add_json(&mut self, value: &Value) {
-        match value {
-            Value::Null | Value::Bool(_) => self.add_bytes(5),
-            Value::Number(number) => self.add_bytes(number.to_string().len()),
-            Value::String(text) => self.add_bytes(text.len().saturating_add(2)),
-            Value::Array(elements) => {
-                self.add_bytes(2);
-                for element in elements {
-                    self.add_bytes(1);
-                    self.add_json(element);
-                }
+/// Counts what reaches the model as JSON text.
+fn add_json(weight: &mut Weight, value: &Value) {
+    match value {
+        Value::Null | Value::Bool(_) => weight.add_bytes(5),
+        Value::Number(number) => weight.add_bytes(number.to_string().len()),
+        Value::String(text) => weight.add_bytes(text.len().saturating_add(2)),
+        Value::Array(elements) => {
+            weight.add_bytes(2);
+            for element in elements {
+                weight.add_bytes(1);
+                add_json(weight, element);
             }
-            Value::Object(object) => {
-                self.add_bytes(2);
-                for (key, value) in object {
-                    self.add_bytes(key.len().saturating_add(4));
-                    self.add_json(value);
-                }
+        }
+        Value::Object(object) => {
+            weight.add_bytes(2);
+            for (key, value) in object {
+                weight.add_bytes(key.len().saturating_add(4));
+                add_json(weight, value);
             }
         }
     }
+}
 
-    /// Counts items, their parts and what is in them.
-    fn add(&mut self, value: &Value) {
-        match value {
-            Value::Null | Value::Bool(_) => {}
-            Value::Number(number) => self.add_bytes(number.to_string().len()),
-            Value::String(text) => self.add_bytes(text.len()),
-            Value::Array(elements) => elements.iter().for_each(|element| self.add(element)),
-            Value::Object(object) => {
-                self.template = self.template.saturating_add(TEMPLATE_TOKENS);
-                let kind = object.get("type").and_then(Value::as_str);
-                match kind {
-                    Some("input_image") => self.images = self.images.saturating_add(1),
-                    Some("additional_tools") => {
-                        self.add_json(value);
-                        return;
-                    }
-                    Some("input_file" | "item_reference" | "computer_call_output") => {
-                        self.is_bounded = false;
-                        return;
-                    }
-                    _ => {}
+/// Counts items, their parts and what is in them.
+fn add_item(weight: &mut Weight, value: &Value) {
+    match value {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(number) => weight.add_bytes(number.to_string().len()),
+        Value::String(text) => weight.add_bytes(text.len()),
+        Value::Array(elements) => elements.iter().for_each(|element| add_item(weight, element)),
+        Value::Object(object) => {
+            weight.add_template();
+            let kind = object.get("type").and_then(Value::as_str);
+            match kind {
+                Some("input_image") => weight.add_image(),
+                Some("additional_tools") => {
+                    add_json(weight, value);
+                    return;
                 }
-                for (key, value) in object {
-                    let is_picture = kind == Some("input_image")
-                        && matches!(key.as_str(), "image_url" | "file_id");
-                    if !is_picture && key != "type" {
-                        self.add_bytes(key.len());
-                        self.add(value);
-                    }
+                Some("input_file" | "item_reference" | "computer_call_output") => {
+                    weight.add_unbounded();
+                    return;
+                }
+                _ => {}
+            }
+            for (key, value) in object {
+                let is_picture =
+                    kind == Some("input_image") && matches!(key.as_str(), "image_url" | "file_id");
+                if !is_picture && key != "type" {
+                    weight.add_bytes(key.len());
+                    add_item(weight, value);
                 }
             }
         }

@@ -8,3 +8,4 @@ pub(crate) mod field;
 pub(crate) mod json;
 pub(crate) mod members;
 pub(crate) mod sse;
+pub(crate) mod weight;
