@@ -48,4 +48,3 @@ pub(crate) use answer::read_message;
 pub(crate) use events::{EventReader, metrics_of};
 pub(crate) use forward::{betas_of, without_unsigned};
 pub(crate) use render::{Framing, Renderer};
-pub(crate) use request::utf8;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::render::{Framing, Renderer};
 use super::{bound, canonical, forward};
 use crate::wire::affinity::PromptStart;
+use crate::wire::body::{members_of, model_of, refuse_lookalikes, utf8};
 use crate::wire::field::Field;
 use crate::wire::json::parse_object;
 use crate::wire::members::Members;
@@ -118,7 +119,7 @@ impl MessagesRequest {
         is_streaming: bool,
         endpoint: Endpoint,
     ) -> Result<Self, BadRequest> {
-        refuse_lookalikes(&body)?;
+        refuse_lookalikes(&body, &JUDGED)?;
         check_messages(&body)?;
         let max_tokens = match Field::of_body(&body, "max_tokens") {
             Some(field) => Some(
@@ -133,9 +134,7 @@ impl MessagesRequest {
                 return Err(BadRequest::new("missing_required_parameter", "max_tokens", message));
             }
         };
-        let members = Members::of(text).map_err(|error| {
-            BadRequest::body("invalid_json", format!("The body is not valid JSON: {error}."))
-        })?;
+        let members = members_of(text)?;
         let text = text.to_owned();
         Ok(Self { text, members, body, version, betas, model, is_streaming, max_tokens })
     }
@@ -235,38 +234,6 @@ fn add_texts(content: Option<&Value>, start: &mut PromptStart) {
         Some(text) => start.add(text),
         None => {}
     }
-}
-
-pub(crate) fn utf8(body: &[u8]) -> Result<&str, BadRequest> {
-    str::from_utf8(body).map_err(|error| {
-        let place = error.valid_up_to();
-        BadRequest::body("invalid_utf8", format!("The body is not valid UTF-8 (byte {place})."))
-    })
-}
-
-fn refuse_lookalikes(body: &Map<String, Value>) -> Result<(), BadRequest> {
-    for key in body.keys() {
-        if let Some(name) =
-            JUDGED.iter().find(|name| key.eq_ignore_ascii_case(name) && key != *name)
-        {
-            let message = format!("Unknown field `{key}`: write `{name}`.");
-            return Err(BadRequest::new("unknown_parameter", key.as_str(), message));
-        }
-    }
-    Ok(())
-}
-
-fn model_of(body: &Map<String, Value>) -> Result<String, BadRequest> {
-    let Some(field) = Field::of_body(body, "model") else {
-        let message =
-            "Missing required field `model`: name one of the models that `GET /v1/models` lists.";
-        return Err(BadRequest::new("missing_required_parameter", "model", message));
-    };
-    let model = field.str()?;
-    if model.trim().is_empty() {
-        return Err(field.invalid("is empty: name one of the models that `GET /v1/models` lists."));
-    }
-    Ok(model.to_owned())
 }
 
 fn check_messages(body: &Map<String, Value>) -> Result<(), BadRequest> {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{bound, canonical, forward, render};
 use crate::wire::affinity::PromptStart;
+use crate::wire::body::{members_of, refuse_lookalikes, utf8};
 use crate::wire::field::Field;
 use crate::wire::json::parse_object;
 use crate::wire::members::Members;
@@ -57,7 +58,7 @@ impl ConverseRequest {
             return Err(BadRequest::value("modelId", "The path names no model."));
         }
         let (text, members, body) = read_object(body)?;
-        refuse_lookalikes(&body)?;
+        refuse_all_lookalikes(&body)?;
         if let Some(field) = Field::of_body(&body, "promptVariables") {
             return Err(field.unsupported(
                 "belongs to prompts of Bedrock's prompt management, which cannot be called.",
@@ -107,34 +108,17 @@ impl ConverseRequest {
 pub(super) fn read_object(
     body: &[u8],
 ) -> Result<(String, Members, Map<String, Value>), BadRequest> {
-    let text = str::from_utf8(body).map_err(|error| {
-        let place = error.valid_up_to();
-        BadRequest::body("invalid_utf8", format!("The body is not valid UTF-8 (byte {place})."))
-    })?;
+    let text = utf8(body)?;
     let object = parse_object(text)?;
-    let members = Members::of(text).map_err(|error| {
-        BadRequest::body("invalid_json", format!("The body is not valid JSON: {error}."))
-    })?;
+    let members = members_of(text)?;
     Ok((text.to_owned(), members, object))
 }
 
-fn refuse_lookalikes(body: &Map<String, Value>) -> Result<(), BadRequest> {
-    let check = |object: &Map<String, Value>, name: &str| match object
-        .keys()
-        .find(|key| key.eq_ignore_ascii_case(name) && *key != name)
-    {
-        Some(key) => {
-            let message = format!("Unknown field `{key}`: write `{name}`.");
-            Err(BadRequest::new("unknown_parameter", key.as_str(), message))
-        }
-        None => Ok(()),
-    };
-    for name in JUDGED {
-        check(body, name)?;
-    }
+fn refuse_all_lookalikes(body: &Map<String, Value>) -> Result<(), BadRequest> {
+    refuse_lookalikes(body, &JUDGED)?;
     for (outer, name) in JUDGED_WITHIN {
         if let Some(object) = body.get(outer).and_then(Value::as_object) {
-            check(object, name)?;
+            refuse_lookalikes(object, &[name])?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::invoke;
 use crate::protocol::unreadable;
-use crate::wire::body::Body;
+use crate::wire::body::{Body, model_of};
 use crate::wire::field::Field;
 use crate::{
     AnswerHead, BadRequest, Dialect, Model, Operation, Protocol, ProviderAnswer, ProviderError,
@@ -50,7 +50,7 @@ impl EmbeddingsRequest {
     /// Reads a request from any bytes; never panics.
     pub fn parse(body: &[u8]) -> Result<Self, BadRequest> {
         let body = Body::parse(body, &JUDGED)?;
-        let model = model_of(&body)?;
+        let model = model_of(&body.object)?;
         let input = input_of(&body)?;
         let dimensions = Field::of_body(&body.object, "dimensions");
         let dimensions = dimensions.map(|field| field.positive_integer()).transpose()?;
@@ -103,19 +103,6 @@ pub(super) fn bound_of(model: &Model, sizes: impl IntoIterator<Item = u64>) -> T
 
 pub(super) fn bytes_of(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
-}
-
-fn model_of(body: &Body) -> Result<String, BadRequest> {
-    let Some(field) = Field::of_body(&body.object, "model") else {
-        let message =
-            "Missing required field `model`: name one of the models that `GET /v1/models` lists.";
-        return Err(BadRequest::new("missing_required_parameter", "model", message));
-    };
-    let model = field.str()?;
-    if model.trim().is_empty() {
-        return Err(field.invalid("is empty: name one of the models that `GET /v1/models` lists."));
-    }
-    Ok(model.to_owned())
 }
 
 fn input_of(body: &Body) -> Result<Input, BadRequest> {

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{bound, forward, headers};
-use crate::anthropic_messages::{Framing, MessagesRequest, Renderer, utf8};
+use crate::anthropic_messages::{Framing, MessagesRequest, Renderer};
 use crate::wire::affinity::PromptStart;
+use crate::wire::body::utf8;
 use crate::wire::json::parse_object;
 use crate::{
     AnswerHead, AnswerRenderer, BadRequest, Dialect, GenerateRequest, Model, ModelRequest,

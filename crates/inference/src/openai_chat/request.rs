@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::media::{embed, upload_id};
-use crate::wire::body::Body;
+use crate::wire::body::{Body, model_of};
 use crate::wire::field::Field;
 use crate::wire::members::Members;
 use crate::{BadRequest, Upload};
@@ -140,19 +140,6 @@ impl ChatRequest {
     pub(super) fn body(&self) -> &Map<String, Value> {
         &self.body.object
     }
-}
-
-fn model_of(body: &Map<String, Value>) -> Result<String, BadRequest> {
-    let Some(field) = Field::of_body(body, "model") else {
-        let message =
-            "Missing required field `model`: name one of the models that `GET /v1/models` lists.";
-        return Err(BadRequest::new("missing_required_parameter", "model", message));
-    };
-    let model = field.str()?;
-    if model.trim().is_empty() {
-        return Err(field.invalid("is empty: name one of the models that `GET /v1/models` lists."));
-    }
-    Ok(model.to_owned())
 }
 
 fn check_messages(body: &Map<String, Value>) -> Result<(), BadRequest> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{bound, canonical, forward, render, stored};
+use crate::wire::body::{members_of, model_of, refuse_lookalikes, utf8};
 use crate::wire::field::Field;
 use crate::wire::json::parse_object;
 use crate::wire::members::{Edit, Members};
@@ -50,15 +51,10 @@ pub struct ResponsesRequest {
 impl ResponsesRequest {
     /// Reads a request from any bytes; never panics.
     pub fn parse(body: &[u8]) -> Result<Self, BadRequest> {
-        let text = str::from_utf8(body).map_err(|error| {
-            let place = error.valid_up_to();
-            BadRequest::body("invalid_utf8", format!("The body is not valid UTF-8 (byte {place})."))
-        })?;
+        let text = utf8(body)?;
         let object = parse_object(text)?;
-        let members = Members::of(text).map_err(|error| {
-            BadRequest::body("invalid_json", format!("The body is not valid JSON: {error}."))
-        })?;
-        refuse_lookalikes(&object)?;
+        let members = members_of(text)?;
+        refuse_lookalikes(&object, &JUDGED)?;
         refuse_stateful(&object)?;
         let model = model_of(&object)?;
         check_input(&object)?;
@@ -246,18 +242,6 @@ impl GenerateRequest for ResponsesRequest {
     }
 }
 
-fn refuse_lookalikes(body: &Map<String, Value>) -> Result<(), BadRequest> {
-    for key in body.keys() {
-        if let Some(name) =
-            JUDGED.iter().find(|name| key.eq_ignore_ascii_case(name) && key != *name)
-        {
-            let message = format!("Unknown field `{key}`: write `{name}`.");
-            return Err(BadRequest::new("unknown_parameter", key.as_str(), message));
-        }
-    }
-    Ok(())
-}
-
 /// Refuses what would have the provider keep a state that the gateway could not keep apart by tenant.
 fn refuse_stateful(body: &Map<String, Value>) -> Result<(), BadRequest> {
     if let Some(background) = Field::of_body(body, "background")
@@ -278,19 +262,6 @@ fn refuse_stateful(body: &Map<String, Value>) -> Result<(), BadRequest> {
         )),
         None => Ok(()),
     }
-}
-
-fn model_of(body: &Map<String, Value>) -> Result<String, BadRequest> {
-    let Some(field) = Field::of_body(body, "model") else {
-        let message =
-            "Missing required field `model`: name one of the models that `GET /v1/models` lists.";
-        return Err(BadRequest::new("missing_required_parameter", "model", message));
-    };
-    let model = field.str()?;
-    if model.trim().is_empty() {
-        return Err(field.invalid("is empty: name one of the models that `GET /v1/models` lists."));
-    }
-    Ok(model.to_owned())
 }
 
 fn check_input(body: &Map<String, Value>) -> Result<(), BadRequest> {
