@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from ledger import Ledger
 from simulator import Simulator, messages
@@ -127,9 +128,15 @@ def test_a_connection_without_a_good_token_is_refused(stack: Stack, headers: dic
     assert refused.value.response.status_code == 401
 
 
-def test_a_browsers_token_comes_in_the_query(acme: Caller) -> None:
-    url = f"{acme.stack.document['websocket_url']}?token={acme.token}"
-    with connect(url, open_timeout=TIMEOUT_S, proxy=None, compression=None) as connection:
+@pytest.mark.parametrize("place", ["query", "subprotocol"])
+def test_a_browsers_token_comes_without_a_header(acme: Caller, place: str) -> None:
+    url, protocols = acme.stack.document["websocket_url"], None
+    if place == "query":
+        url = f"{url}?token={acme.token}"
+    else:
+        protocols = [Subprotocol("bearer"), Subprotocol(acme.token)]
+    with connect(url, subprotocols=protocols, open_timeout=TIMEOUT_S, proxy=None, compression=None) as connection:
+        assert connection.subprotocol == (protocols[0] if protocols else None)
         assert Socket(connection).hello()
 
 

@@ -14,6 +14,7 @@ from weir_local.patches import (
     request_ids,
     response_streaming,
     runtime_api_latency,
+    socket_handshake,
     stream_event_source,
     worker_list,
 )
@@ -33,6 +34,7 @@ ALL = (
     policy_variables,
     leading_keys,
     authorize_endpoint,
+    socket_handshake,
     stream_event_source,
     worker_list,
 )
