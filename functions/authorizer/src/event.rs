@@ -54,7 +54,7 @@ impl AuthorizerRequest {
     /// The one token of the request.
     ///
     /// Several are refused: which of them API Gateway keys its cache by is not ours to guess. That
-    /// cache, which WebSockets have none of, is also why no other request may say its token anywhere
+    /// cache, which a WebSocket API has none of, is also why no other request may say its token anywhere
     /// but in the header.
     pub(crate) fn bearer_token(&self) -> Result<&str, InvalidToken> {
         let in_header = self.header("authorization")?.map(of_authorization).transpose()?;

@@ -1,4 +1,4 @@
-//! The REQUEST authorizer of the API and of its WebSockets: who calls, for which tenant, with which
+//! The REQUEST authorizer of the REST API and the WebSocket API: who calls, for which tenant, with which
 //! rights, until when.
 //!
 //! It verifies the bearer token and answers with a policy and the context that every other function

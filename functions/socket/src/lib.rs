@@ -9,9 +9,9 @@
 
 mod aws;
 mod event;
+mod locker;
 mod message;
 mod outbox;
-mod shelf;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -24,9 +24,9 @@ use serde_json::Value;
 use tenancy::TenantContext;
 
 use crate::event::{Event, EventType, SocketEvent};
+use crate::locker::{Locker, Return};
 use crate::message::{Message, Request, RequestId, SessionId, Told, unknown_session};
 use crate::outbox::resumed;
-use crate::shelf::{Return, Shelf};
 use crate::worker::{Gateway, forgotten, post};
 
 pub use crate::aws::Aws;
@@ -75,9 +75,9 @@ pub struct State<P: Ports, O> {
 }
 
 impl<P: Ports, O> State<P, O> {
-    fn shelf<'a>(&'a self, context: &'a TenantContext) -> Shelf<'a, P::Content> {
+    fn locker<'a>(&'a self, context: &'a TenantContext) -> Locker<'a, P::Content> {
         let now = (self.gateway.now_ms)().div_euclid(1_000);
-        Shelf { store: &self.gateway.content, context, now }
+        Locker { store: &self.gateway.content, context, now }
     }
 
     /// Whether the caller's tenant lets answers be kept.
@@ -110,7 +110,7 @@ async fn of_connection<P: Ports, O: Outside>(state: &State<P, O>, event: SocketE
     match (event.request_context.event_type, caller) {
         (EventType::Disconnect, None) => {}
         (EventType::Disconnect, Some((context, _))) => {
-            if let Err(error) = state.shelf(&context).detach(&connection).await {
+            if let Err(error) = state.locker(&context).detach(&connection).await {
                 tracing::warn!(%error, "a closed connection is known until it expires");
             }
         }
@@ -124,7 +124,7 @@ async fn of_connection<P: Ports, O: Outside>(state: &State<P, O>, event: SocketE
         }
         (EventType::Message, Some((context, expires_at))) => {
             let said = Said { state, context: &context, connection: &connection };
-            if expires_at <= state.shelf(&context).now {
+            if expires_at <= state.locker(&context).now {
                 said.expire().await;
             } else if let Err(refusal) = said.act(&event).await {
                 tracing::info!(
@@ -167,7 +167,7 @@ impl<P: Ports, O: Outside> Said<'_, P, O> {
             return Err(Refusal::new("invalid_message", "Messages are text, not binary."));
         };
         let message = Message::parse(text)?;
-        let shelf = self.state.shelf(self.context);
+        let locker = self.state.locker(self.context);
         match message {
             Message::Hello { session } => self.hello(session).await,
             Message::Request { id, request } => {
@@ -177,12 +177,12 @@ impl<P: Ports, O: Outside> Said<'_, P, O> {
             Message::Part { id, index, data } => {
                 let session = self.session(None).await?;
                 let data = Bytes::copy_from_slice(data.as_bytes());
-                shelf.put_part(&session, &id, index, data).await.map_err(|error| failed(&error))
+                locker.put_part(&session, &id, index, data).await.map_err(|error| failed(&error))
             }
             Message::Cancel { id } => {
                 let session = self.session(None).await?;
                 let turn = self.turn(&session, &id).await?;
-                shelf.cancel(&turn).await.map_err(|error| failed(&error))
+                locker.cancel(&turn).await.map_err(|error| failed(&error))
             }
             Message::Resume { session, id, after } => {
                 let session = self.session(session).await?;
@@ -193,15 +193,13 @@ impl<P: Ports, O: Outside> Said<'_, P, O> {
     }
 
     async fn hello(&self, session: Option<SessionId>) -> Result<(), Refusal> {
-        let session = match session {
-            Some(session) => self.session(Some(session)).await?,
-            None => {
-                let session = SessionId::new();
-                let shelf = self.state.shelf(self.context);
-                let attached = shelf.attach(self.connection, &session);
-                attached.await.map_err(|error| failed(&error))?;
-                session
-            }
+        let session = if session.is_some() {
+            self.session(session).await?
+        } else {
+            let (session, locker) = (SessionId::new(), self.state.locker(self.context));
+            let attached = locker.attach(self.connection, &session);
+            attached.await.map_err(|error| failed(&error))?;
+            session
         };
         self.tell(Told::Welcome { session: &session }.bytes()).await;
         Ok(())
@@ -209,23 +207,23 @@ impl<P: Ports, O: Outside> Said<'_, P, O> {
 
     /// The connection's session, after it goes on with `named`, if that is the caller's.
     async fn session(&self, named: Option<SessionId>) -> Result<SessionId, Refusal> {
-        let shelf = self.state.shelf(self.context);
+        let locker = self.state.locker(self.context);
         let Some(session) = named else {
-            let session = shelf.session(self.connection).await.map_err(|error| failed(&error))?;
+            let session = locker.session(self.connection).await.map_err(|error| failed(&error))?;
             return session.ok_or_else(|| {
                 let message = "Begin with `hello`, and wait for `welcome`.";
                 Refusal::new("no_session", message)
             });
         };
-        if !shelf.owns(&session).await.map_err(|error| failed(&error))? {
+        if !locker.owns(&session).await.map_err(|error| failed(&error))? {
             return Err(unknown_session());
         }
-        shelf.attach(self.connection, &session).await.map_err(|error| failed(&error))?;
+        locker.attach(self.connection, &session).await.map_err(|error| failed(&error))?;
         Ok(session)
     }
 
     async fn turn(&self, session: &SessionId, id: &RequestId) -> Result<String, Refusal> {
-        let turn = self.state.shelf(self.context).turn(session, id).await;
+        let turn = self.state.locker(self.context).turn(session, id).await;
         turn.map_err(|error| failed(&error))?.ok_or_else(|| {
             Refusal::new("unknown_request", "This session has no such request, or not any more.")
                 .about(id)
@@ -239,19 +237,19 @@ impl<P: Ports, O: Outside> Said<'_, P, O> {
         request: &Request<'_>,
     ) -> Result<(), Refusal> {
         let turn = Turn::new(session, id.clone(), self.connection, self.context);
-        let shelf = self.state.shelf(self.context);
-        if !shelf.begin(&turn).await.map_err(|error| failed(&error))? {
+        let locker = self.state.locker(self.context);
+        if !locker.begin(&turn).await.map_err(|error| failed(&error))? {
             let message = "This session has had a request of that id. Resume it, or use a new id.";
             return Err(Refusal::new("duplicate_id", message));
         }
         let request = serde_json::to_vec(request).map_err(|error| failed(&error))?;
-        let kept = shelf.put_request(&turn, request).await.map_err(|error| failed(&error));
+        let kept = locker.put_request(&turn, request).await.map_err(|error| failed(&error));
         let started = match kept {
             Ok(()) => self.state.outside.start(&turn).await.map_err(|error| failed(&error)),
             Err(refusal) => Err(refusal),
         };
         if started.is_err()
-            && let Err(error) = shelf.withdraw(&turn).await
+            && let Err(error) = locker.withdraw(&turn).await
         {
             tracing::warn!(%error, "a request that was not run keeps its id until it expires");
         }
@@ -260,16 +258,16 @@ impl<P: Ports, O: Outside> Said<'_, P, O> {
 
     /// Sends what the client has not got: the worker does, or if that has ended, this invocation.
     async fn resume(&self, turn: &str, after: Option<u64>) -> Result<(), Refusal> {
-        let shelf = self.state.shelf(self.context);
-        let find = async || shelf.transcript(turn).await.map_err(|error| failed(&error));
+        let locker = self.state.locker(self.context);
+        let find = async || locker.transcript(turn).await.map_err(|error| failed(&error));
         let mut transcript = find().await?;
         if transcript.is_none() {
             let back = Return { connection: self.connection.to_owned(), after };
-            shelf.come_back(turn, &back).await.map_err(|error| failed(&error))?;
+            locker.come_back(turn, &back).await.map_err(|error| failed(&error))?;
             // The worker may have ended meanwhile, and not have seen it; or it has, and did it.
             transcript = find().await?;
             if transcript.is_none()
-                || !shelf.takes_back(turn).await.map_err(|error| failed(&error))?
+                || !locker.takes_back(turn).await.map_err(|error| failed(&error))?
             {
                 return Ok(());
             }

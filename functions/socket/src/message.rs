@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Parts of one request at most: 6 MB fit into far fewer.
-const MAX_PARTS: u32 = 512;
+/// Parts of one request at most: 6 MB fit into as many, even if each is in one frame of 32 KB.
+const MAX_PARTS: u32 = 256;
 
 /// A message that is none, or that cannot be acted upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,7 +326,7 @@ mod tests {
             r#"{"type":"request","id":"","path":"/v1/rerank","body":{}}"#,
             r#"{"type":"part","id":"r1","index":0}"#,
             r#"{"type":"part","id":"r1","index":-1,"data":""}"#,
-            r#"{"type":"part","id":"r1","index":512,"data":""}"#,
+            r#"{"type":"part","id":"r1","index":256,"data":""}"#,
             r#"{"type":"resume","id":"r1","after":-1}"#,
             r#"{"type":"cancel"}"#,
         ] {

@@ -272,9 +272,8 @@ mod tests {
     fn data(messages: &[Value], is_text: bool) -> Vec<u8> {
         let pieces = messages.iter().filter(|message| message["type"] == "piece");
         let data = pieces.map(|piece| piece["data"].as_str().unwrap());
-        data.flat_map(|data| match is_text {
-            true => data.as_bytes().to_vec(),
-            false => STANDARD.decode(data).unwrap(),
+        data.flat_map(|data| {
+            if is_text { data.as_bytes().to_vec() } else { STANDARD.decode(data).unwrap() }
         })
         .collect()
     }

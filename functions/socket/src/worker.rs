@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::event::Turn;
+use crate::locker::Mail;
 use crate::message::{Refusal, Request};
 use crate::outbox::{Outbox, Reason};
-use crate::shelf::Mail;
 use crate::{Outside, PostError, State};
 
 /// How often the worker looks whether the client cancelled or came back.
@@ -35,9 +35,8 @@ const MAX_UNSENT: usize = 512 * 1024;
 /// Bytes of a request at most, as over HTTP.
 const MAX_BODY: usize = 6 * 1024 * 1024;
 
-/// Parts may overtake the request that they are of: how often and after which time one that is
-/// missing is looked for again.
-const PART_LOOKS: u32 = 40;
+/// A request may overtake its parts: for how long they are waited for, all together.
+const PARTS_PATIENCE: Duration = Duration::from_secs(10);
 const PART_WAIT: Duration = Duration::from_millis(250);
 
 /// Parts that are read at the same time.
@@ -60,7 +59,7 @@ pub(crate) async fn run<P: Ports, O: Outside>(
         tracing::error!(turn = turn.id, "a turn without a caller was not run");
         return Ok(());
     };
-    let Some(request) = state.shelf(&context).take_request(&turn).await? else {
+    let Some(request) = state.locker(&context).take_request(&turn).await? else {
         tracing::warn!(turn = turn.id, "a turn that had been run was not run again");
         return Ok(());
     };
@@ -160,39 +159,31 @@ async fn joined<P: Ports, O: Outside>(
     context: &TenantContext,
     parts: u32,
 ) -> Result<Bytes, ApiError> {
-    let shelf = state.shelf(context);
-    let part = async |index| {
-        for look in 0..PART_LOOKS {
-            if look > 0 {
-                sleep(PART_WAIT).await;
-            }
-            if let Some(part) = shelf.part(turn, index).await? {
-                return Ok(Some(part));
-            }
+    let locker = state.locker(context);
+    let patience = Instant::now() + PARTS_PATIENCE;
+    let part = async |index| loop {
+        let found = locker.part(turn, index).await;
+        if let Some(part) = found.map_err(|error| ApiError::unavailable(&error))? {
+            return Ok(part);
         }
-        Ok(None)
-    };
-    let found: Vec<Option<Bytes>> = stream::iter(0..parts)
-        .map(part)
-        .buffered(CONCURRENCY)
-        .try_collect()
-        .await
-        .map_err(|error: ContentError| ApiError::unavailable(&error))?;
-    let mut body = BytesMut::new();
-    for (index, part) in found.into_iter().enumerate() {
-        let Some(part) = part else {
+        if Instant::now() >= patience {
             let message = format!(
                 "Part {index} of {parts} has not come. Send all parts, and then the request under a new id."
             );
             return Err(ApiError::new(FaultKind::InvalidRequest, "missing_part", message));
-        };
+        }
+        sleep(PART_WAIT).await;
+    };
+    let mut body = BytesMut::new();
+    let mut found = std::pin::pin!(stream::iter(0..parts).map(part).buffered(CONCURRENCY));
+    while let Some(part) = found.try_next().await? {
         if body.len() + part.len() > MAX_BODY {
             return Err(ApiError::too_large(MAX_BODY));
         }
         body.extend_from_slice(&part);
     }
     let forgotten = stream::iter(0..parts)
-        .map(|index| shelf.forget_part(turn, index))
+        .map(|index| locker.forget_part(turn, index))
         .buffer_unordered(CONCURRENCY)
         .try_collect::<()>();
     if let Err(error) = forgotten.await {
@@ -263,7 +254,7 @@ impl<P: Ports, O: Outside> Courier<'_, P, O> {
     /// Reads what the client said meanwhile; whether it came back.
     async fn look(&mut self) -> bool {
         let Mail { is_cancelled, is_back } =
-            match self.state.shelf(self.context).mail(&self.turn.id).await {
+            match self.state.locker(self.context).mail(&self.turn.id).await {
                 Ok(mail) => mail,
                 Err(error) => {
                     tracing::warn!(%error, "a client's wish could not be read");
@@ -289,8 +280,8 @@ impl<P: Ports, O: Outside> Courier<'_, P, O> {
         let is_kept = self.state.keeps_answers(self.context).await;
         // An empty one says that the answer has ended.
         let transcript = if is_kept { self.outbox.transcript() } else { Bytes::new() };
-        let shelf = self.state.shelf(self.context);
-        if let Err(error) = shelf.put_transcript(&self.turn.id, transcript).await {
+        let locker = self.state.locker(self.context);
+        if let Err(error) = locker.put_transcript(&self.turn.id, transcript).await {
             tracing::warn!(%error, "an answer is not kept for a client that comes back");
         }
         while self.look().await {

@@ -363,6 +363,7 @@ pub(super) fn stop(model: Model) {
     ] {
         model.unbounded_send(event).unwrap();
     }
+    drop(model);
 }
 
 pub(super) fn request(id: &str) -> Value {

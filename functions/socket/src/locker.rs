@@ -21,8 +21,8 @@ const TURN_S: i64 = 900 + 2 * RESUMABLE_S;
 
 const KIND: ContentKind = ContentKind::Socket;
 
-/// One tenant's shelf, at one moment.
-pub(crate) struct Shelf<'a, S> {
+/// One tenant's locker, at one moment.
+pub(crate) struct Locker<'a, S> {
     pub(crate) store: &'a S,
     pub(crate) context: &'a TenantContext,
     /// Unix seconds.
@@ -65,7 +65,7 @@ fn of_part(session: &SessionId, request: &RequestId, index: u32) -> Option<Conte
     id('p', format_args!("{session}.{request}.{index}"))
 }
 
-impl<S: ContentStore> Shelf<'_, S> {
+impl<S: ContentStore> Locker<'_, S> {
     async fn put(&self, id: Option<ContentId>, value: impl Into<Bytes>, for_s: i64) -> Result<()> {
         let Some(id) = id else { return Ok(()) };
         self.store.put(self.context, KIND, &id, value.into(), self.now + for_s).await
