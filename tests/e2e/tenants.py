@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -42,17 +43,31 @@ class Tenants:
     def _ledger(self) -> Any:
         return self.stack.table("LedgerTableName")
 
+    @cached_property
+    def _content(self) -> Any:
+        return self.stack.table("ContentTableName")
+
     def lob(self, **limits: int) -> str:
         """A new line of business with these limits; its id."""
         lob_id = f"lob-{secrets.token_hex(4)}"
         self._put(f"LOB#{lob_id}", {"lob_id": lob_id, "limits": limits})
         return lob_id
 
-    def tenant(self, lob_id: str, models: list[str], **limits: int) -> Caller:
-        """A new tenant with these models and limits; its machine client, with a token."""
+    def tenant(
+        self,
+        lob_id: str,
+        models: list[str],
+        *,
+        settings: dict[str, Any] | None = None,
+        aliases: Sequence[dict[str, Any]] = (),
+        **limits: int,
+    ) -> Caller:
+        """A new tenant with these models, settings, own aliases and limits; its machine client, with a token."""
         tenant_id = f"tenant-{secrets.token_hex(4)}"
         entitlements = {"tenant_id": tenant_id, "lob_id": lob_id, "models": models, "limits": limits}
-        self._put(f"TENANT#{tenant_id}", entitlements)
+        for alias in aliases:
+            self._tenancy.put_item(Item={"PK": f"TENANT#{tenant_id}", "SK": f"ALIAS#{alias['name']}", **alias})
+        self._put(f"TENANT#{tenant_id}", entitlements | ({"settings": settings} if settings else {}))
         client = self._cognito.create_user_pool_client(
             UserPoolId=self.stack.outputs["UserPoolId"],
             ClientName=tenant_id,
@@ -88,15 +103,13 @@ class Tenants:
         self._dynamodb.transact_write_items(TransactItems=[{"Put": put}, {"Update": meter}])
 
     def forget(self) -> None:
-        """Removes every scope made here, with its meters, records and clients."""
+        """Removes every scope made here, with its aliases, meters, records, content and clients."""
         for client_id in self._clients:
             self._cognito.delete_user_pool_client(UserPoolId=self.stack.outputs["UserPoolId"], ClientId=client_id)
             self._tenancy.delete_item(Key={"PK": f"CLIENT#{client_id}", "SK": "META"})
         for scope in self._scopes:
-            self._tenancy.delete_item(Key={"PK": scope, "SK": "META"})
-            items = self._ledger.query(KeyConditionExpression=Key("PK").eq(scope), ProjectionExpression="PK, SK")[
-                "Items"
-            ]
-            with self._ledger.batch_writer() as batch:
-                for key in items:
-                    batch.delete_item(Key=key)
+            for table in (self._tenancy, self._ledger, self._content):
+                items = table.query(KeyConditionExpression=Key("PK").eq(scope), ProjectionExpression="PK, SK")["Items"]
+                with table.batch_writer() as batch:
+                    for key in items:
+                        batch.delete_item(Key=key)
