@@ -56,7 +56,8 @@ class Catalog:
         items += [{"PK": "CATALOG", "SK": f"ALIAS#{alias['name']}", **alias} for alias in aliases or []]
         self._keys += [{"PK": item["PK"], "SK": item["SK"]} for item in items]
         self._models += prices
-        self._edit_book("SET", " = ", prices)
+        if prices:
+            self._edit_book("SET", " = ", prices)
         with self._tenancy.batch_writer() as batch:
             for item in items:
                 batch.put_item(Item=item)
