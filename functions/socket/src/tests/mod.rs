@@ -194,6 +194,25 @@ async fn a_client_that_comes_back_gets_exactly_what_it_missed_while_the_answer_g
     assert_eq!(socket.records().len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_while_the_answer_ends_gets_it_once() {
+    let socket = Socket::new();
+    let session = socket.hello("c1").await;
+    let model = socket.model();
+    socket.say("c1", request("r1")).await;
+    let worker = socket.work();
+    say(&model, "one");
+    socket.until("c1", has_text("one")).await;
+    socket.leave("c1");
+    // Before the worker looks, it has ended.
+    socket.say("c2", json!({"type": "resume", "session": session, "id": "r1"})).await;
+    stop(model);
+    worker.await.unwrap();
+    let told = socket.told("c2");
+    assert_eq!(answer_text(&told), "one");
+    assert_eq!((kinds(&told)[0], kinds(&told).last()), ("head", Some(&"end")));
+}
+
 #[tokio::test]
 async fn an_answer_that_has_ended_can_be_had_again_by_its_owner_alone() {
     let socket = Socket::new();
