@@ -182,7 +182,12 @@ impl Refusal {
         let meaning = match (said.original_status, of_code.or(of_kind)) {
             // SageMaker says by 424 that the model's container refused, and here why.
             (Some(original @ 400..), _) => Meaning::of_status(original),
-            (_, Some(meaning)) => meaning,
+            // "Something failed" says less than a status that says what.
+            (_, Some(meaning))
+                if meaning.kind != Kind::Internal || status < 500 && status != 424 =>
+            {
+                meaning
+            }
             _ => Meaning::of_status(status),
         };
         let message = said.message.or_else(|| {

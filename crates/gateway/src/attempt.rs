@@ -66,6 +66,9 @@ pub(crate) struct Ending {
     pub(crate) error: Option<ProviderError>,
     /// The provider's own count.
     pub(crate) usage: Option<TokenUsage>,
+    /// Whether that count was made before the end: some providers say at the beginning what the
+    /// input was, and nothing of the output that follows.
+    pub(crate) is_interim: bool,
     /// Output tokens of what was seen, if the answer had begun.
     pub(crate) seen_output: Option<u64>,
     /// The provider's id of the call.
@@ -158,14 +161,20 @@ impl Attempt {
 
     /// What the call consumed, and whether that is an estimate.
     ///
-    /// The provider's own count is the truth. Without it: a refusal and a failure before the answer
+    /// The provider's own count is the truth, once the answer has come to its end; before, its output
+    /// is at least what was seen. Without a count: a refusal and a failure before the answer
     /// cost nothing, as the provider bills neither; a connection that broke before the answer may
     /// have cost all that was reserved; an answer that broke off cost what was seen of it.
     fn consumed(&self, ending: &Ending) -> (TokenUsage, bool) {
-        if let Some(usage) = ending.usage {
-            return (usage, false);
-        }
         let bound = &self.target.bound;
+        match ending.usage {
+            Some(usage) if ending.is_interim => {
+                let seen = ending.seen_output.unwrap_or_default().min(bound.output);
+                return (TokenUsage { output: usage.output.max(seen), ..usage }, true);
+            }
+            Some(usage) => return (usage, false),
+            None => {}
+        }
         let none = (TokenUsage::default(), false);
         let estimate = |input, output| (TokenUsage { input, output, ..bound.most() }, true);
         match (&ending.error, ending.seen_output) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use admission::{Denial, Refusal};
 use http_api::ApiError;
-use inference::{Model, ProviderError};
+use inference::{Model, ProviderError, RetryPolicy};
 use routing::{Decision, Failure};
 use tenancy::{ModelId, TenantContext};
 
@@ -157,8 +157,10 @@ impl<P: Ports> Engine<P> {
         let now_ms = (self.state.now_ms)();
         self.state.health.failed(model, error, self.route.targets.len() > 1, now_ms);
         self.failures.push(Failure::new(self.position, error));
+        let time = self.deadline().saturating_duration_since(self.call.started);
+        let deadline_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let decision = routing::next(
-            &self.route.policy(),
+            &RetryPolicy { deadline_ms, ..self.route.policy() },
             self.route.alias.is_some(),
             self.route.targets.len(),
             &self.failures,
@@ -166,6 +168,8 @@ impl<P: Ports> Engine<P> {
             (self.state.random)(),
         );
         match decision {
+            // An attempt that has no time left would be reserved and recorded for nothing.
+            _ if Instant::now() >= self.deadline() => None,
             Decision::Retry { wait } => Some(wait),
             Decision::Next => {
                 self.position += 1;

@@ -101,16 +101,17 @@ pub(crate) async fn answer<P: Ports>(
         let asked = Instant::now();
         let deadline = engine.deadline().into();
         let asking = ask(&engine.state, &generate, &attempt, payload);
-        let answer =
-            tokio::time::timeout_at(deadline, asking).await.unwrap_or_else(|_| Err(timed_out()));
-        let error = match answer {
+        let answer = tokio::time::timeout_at(deadline, asking)
+            .await
+            .unwrap_or_else(|_| Err((timed_out(), None)));
+        let (error, seen_output) = match answer {
             Ok(answer) => {
                 engine.state.health.succeeded(&attempt.target.model.id);
                 return Ok(finish(&engine, &mut generate, &attempt, answer, asked).await);
             }
-            Err(error) => error,
+            Err(unanswered) => unanswered,
         };
-        let ending = Ending { error: Some(error.clone()), ..Ending::default() };
+        let ending = Ending { error: Some(error.clone()), seen_output, ..Ending::default() };
         attempt.record(&engine.state, &ending).await;
         match engine.failed(&attempt.target.model.id, &error) {
             Some(wait) => tokio::time::sleep(wait).await,
@@ -127,15 +128,21 @@ struct Answer {
     renderer: Box<dyn AnswerRenderer>,
 }
 
+/// # Errors
+/// What went wrong, and, of an answer that came whole and makes no sense, how many output tokens it
+/// looks like: the model has run.
 async fn ask<P: Ports>(
     state: &State<P>,
     generate: &Generate,
     attempt: &Attempt,
     payload: Payload,
-) -> Result<Answer, ProviderError> {
-    let answer = collect(state, attempt, payload.request).await?;
+) -> Result<Answer, (ProviderError, Option<u64>)> {
+    let answer = collect(state, attempt, payload.request).await.map_err(|error| (error, None))?;
     let model = &attempt.target.model;
-    let response = payload.codec.read(model, &answer)?;
+    let response = payload.codec.read(model, &answer).map_err(|error| {
+        let length = u64::try_from(answer.body.len()).unwrap_or(u64::MAX);
+        (error, Some(estimated_tokens(length)))
+    })?;
     let mut renderer = generate.request.renderer(generate.head(attempt));
     let body = if payload.is_forwarded {
         renderer.forwarded_response(answer.body)

@@ -258,6 +258,7 @@ async fn attempt_once<P: Ports>(
     };
 
     ending.usage = passing.usage.filter(is_anything);
+    ending.is_interim = error.is_some() && !passing.has_stopped;
     ending.error.clone_from(&error);
     if held.is_none() || ending.usage.is_some() {
         ending.seen_output = Some(passing.meter.estimate());

@@ -136,7 +136,7 @@ impl Fault {
             429 => "rate_limit_error",
             504 => "timeout_error",
             503 | 529 => "overloaded_error",
-            400 | 405..=499 => "invalid_request_error",
+            400 | 405..=423 => "invalid_request_error",
             _ => "api_error",
         });
         json!({"type": "error", "error": {"type": kind, "message": self.message}, "request_id": request_id})

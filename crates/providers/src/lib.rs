@@ -32,7 +32,8 @@ impl Providers {
         Ok(Self::with(&aws, bucket))
     }
 
-    fn with(aws: &Arc<Aws>, uploads_bucket: Option<String>) -> Self {
+    /// Calls them through `aws`.
+    pub fn with(aws: &Arc<Aws>, uploads_bucket: Option<String>) -> Self {
         Self {
             bedrock: Bedrock::new(Arc::clone(aws)),
             sagemaker: Sagemaker::new(Arc::clone(aws)),

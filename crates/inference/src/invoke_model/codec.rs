@@ -33,7 +33,9 @@ impl Codec for InvokeCodec {
     }
 
     fn read(&self, _: &Model, answer: &ProviderAnswer) -> Result<ModelResponse, ProviderError> {
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&answer.body).map_err(|_| {
+            unreadable(ProviderErrorKind::Internal, "the model's answer is no JSON")
+        })?;
         let mut response = if is_anthropic(&body) {
             read_message(&answer.body, answer.provider_request_id.clone())?
         } else {
