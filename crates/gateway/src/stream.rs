@@ -242,7 +242,7 @@ async fn attempt_once<P: Ports>(
             waiting.push(output);
             if is_content || held_bytes > MAX_HELD {
                 ending.first_content = Some(Instant::now());
-                client.accept(&headers);
+                client.accept(headers);
                 for output in held.take().into_iter().flatten() {
                     client.send(output).await;
                 }
@@ -275,7 +275,7 @@ async fn attempt_once<P: Ports>(
             generate.remember.piece(&last);
             let stored = renderer.to_store();
             generate.remember.complete(state, &engine.context, stored).await;
-            client.accept(&headers);
+            client.accept(headers);
             for output in held.take().into_iter().flatten() {
                 client.send(output).await;
             }

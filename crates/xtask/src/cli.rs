@@ -37,7 +37,7 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) detach: bool,
     /// Also register the models of an OpenAI-compatible server for tenant acme, for example those of Ollama:
-    /// http://127.0.0.1:11434/v1
+    /// `http://127.0.0.1:11434/v1`
     #[arg(long, value_name = "URL", value_parser = server_url)]
     pub(crate) models: Option<String>,
     #[command(flatten)]
