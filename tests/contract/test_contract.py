@@ -24,18 +24,6 @@ ON_ALL_RESOURCES = {
     "SendTraces": ("xray:", "X-Ray has no resources that a policy could name"),
     "Rerank": ("bedrock:Rerank", "Rerank has none either; that of the model is checked too, as InvokeModel"),
 }
-#: Variables that are given to functions and not read yet. May only shrink.
-NOT_READ_YET = {
-    "SocketFunction": {
-        "TENANCY_TABLE",
-        "LEDGER_TABLE",
-        "CONTENT_TABLE",
-        "UPLOADS_BUCKET",
-        "TENANT_ACCESS_ROLE_ARN",
-        "HEARTBEAT_INTERVAL_MS",
-        "WEBSOCKET_ENDPOINT",
-    },
-}
 CONDITIONAL = {
     "ApiGatewayAccount": "a setting of the account; the local AWS needs no role to write access logs it does not write",
     "ApiGatewayLogsRole": "goes with ApiGatewayAccount",
@@ -320,7 +308,7 @@ def test_every_function_is_given_the_variables_it_reads(name: str) -> None:
     own = {variable for variable in read if not variable.startswith("AWS_")}  # those are Lambda's and the SDK's
     given = set(function["Properties"]["Environment"]["Variables"])
     assert own <= given
-    assert given <= own | NOT_READ_YET.get(name, set())
+    assert given <= own
 
 
 @pytest.mark.parametrize("name", functions())
