@@ -21,6 +21,7 @@ pub(crate) const USER_POOL_CLIENT: &str = "people";
 
 const TENANCY: &str = "tenancy";
 const LEDGER: &str = "ledger";
+const CONTENT: &str = "content";
 
 /// Never refuses a call of the benchmark; the conditions are written all the same.
 const PLENTY: u64 = 1_000_000_000_000_000;
@@ -59,7 +60,7 @@ impl Aws {
     }
 
     /// What a function's process gets in its environment.
-    pub(crate) fn environment(&self) -> [(&'static str, &str); 13] {
+    pub(crate) fn environment(&self) -> [(&'static str, &str); 17] {
         [
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "test"),
@@ -69,8 +70,12 @@ impl Aws {
             ("AWS_ENDPOINT_URL_STS", &self.identity_url),
             ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &self.identity_url),
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &self.models_url),
+            ("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", &self.models_url),
+            ("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", &self.models_url),
             ("TENANCY_TABLE", TENANCY),
             ("LEDGER_TABLE", LEDGER),
+            ("CONTENT_TABLE", CONTENT),
+            ("UPLOADS_BUCKET", "uploads"),
             ("TENANT_ACCESS_ROLE_ARN", "arn:aws:iam::111122223333:role/tenant-access"),
             ("USER_POOL_ID", USER_POOL),
             ("USER_POOL_CLIENT_ID", USER_POOL_CLIENT),
@@ -116,7 +121,7 @@ impl Aws {
     }
 
     async fn seed(&self, models: &Value, prices: &Value) -> Result<()> {
-        for table in [TENANCY, LEDGER] {
+        for table in [TENANCY, LEDGER, CONTENT] {
             let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
             let attribute = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
             let definition = json!({

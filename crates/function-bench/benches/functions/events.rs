@@ -17,7 +17,7 @@ const PIECES: usize = 20;
 /// One kind of call, through the gateway and without it.
 #[derive(Debug)]
 pub(crate) struct Workload {
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     pub(crate) is_streamed: bool,
     /// What API Gateway hands to `invoke`.
     pub(crate) event: Bytes,
@@ -25,65 +25,153 @@ pub(crate) struct Workload {
     pub(crate) path: String,
     /// How.
     pub(crate) body: String,
+    /// What a whole answer holds.
+    pub(crate) end: &'static str,
+}
+
+/// An API, by which a client asks the gateway or somebody asks a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Api {
+    Chat,
+    Responses,
+    Messages,
+    Converse,
 }
 
 impl Workload {
-    /// Both protocols, streamed and not, for the models of these ids in `models`.
+    /// Each dialect, with a model that speaks it and with one that does not, streamed and not. The
+    /// models are those in `models` (`infra/seed/models.json`).
     pub(crate) fn all(models: &Value) -> Result<Vec<Self>> {
-        Ok(vec![
-            converse("Converse", provider_model_id(models, "nova-pro")?, false)?,
-            converse("Converse, streamed", provider_model_id(models, "nova-pro")?, true)?,
-            native("Chat Completions", provider_model_id(models, "gpt-oss-120b")?, false)?,
-            native("Chat Completions, streamed", provider_model_id(models, "gpt-oss-120b")?, true)?,
-        ])
+        use Api::{Chat, Converse, Messages, Responses};
+
+        let mut workloads = Vec::new();
+        for (client, model, provider) in [
+            (Chat, "gpt-oss-120b", Chat),
+            (Chat, "nova-pro", Converse),
+            (Responses, "gpt-oss-120b", Responses),
+            (Responses, "nova-pro", Converse),
+            (Messages, "claude-sonnet-4-5", Messages),
+            (Messages, "nova-pro", Converse),
+            (Converse, "nova-pro", Converse),
+            (Converse, "sagemaker-chat", Chat),
+        ] {
+            for is_streamed in [false, true] {
+                let suffix = if is_streamed { ", streamed" } else { "" };
+                let title = if client == provider {
+                    format!("{client:?}, passed on{suffix}")
+                } else {
+                    format!("{client:?}, translated to {provider:?}{suffix}")
+                };
+                let found = find(models, model)?;
+                let name = field(found, "provider_model_id").ok_or("a model has no id")?;
+                workloads.push(Self {
+                    title,
+                    is_streamed,
+                    event: event(client, model, is_streamed)?,
+                    path: match field(found, "provider") {
+                        Some("sagemaker") => endpoint(name, is_streamed),
+                        _ => provider.bedrock_path(name, is_streamed),
+                    },
+                    body: provider.body(name, is_streamed).to_string(),
+                    end: client.end(is_streamed),
+                });
+            }
+        }
+        Ok(workloads)
     }
 }
 
-fn converse(title: &'static str, model_id: &str, is_streamed: bool) -> Result<Workload> {
-    let operation = if is_streamed { "converse-stream" } else { "converse" };
-    let body = json!({
-        "messages": [{ "role": "user", "content": [{ "text": prompt() }] }],
-        "inferenceConfig": { "maxTokens": 256 },
-    });
-    Ok(Workload {
-        title,
-        is_streamed,
-        event: chat("nova-pro", is_streamed)?,
-        path: format!("/model/{}/{operation}", model_id.replace(':', "%3A")),
-        body: body.to_string(),
-    })
+fn find<'a>(models: &'a Value, id: &str) -> Result<&'a Value> {
+    let mut models = models.as_array().into_iter().flatten();
+    let found = models.find(|model| field(model, "id") == Some(id));
+    Ok(found.ok_or_else(|| format!("models.json has no {id}"))?)
 }
 
-fn native(title: &'static str, model_id: &str, is_streamed: bool) -> Result<Workload> {
-    Ok(Workload {
-        title,
-        is_streamed,
-        event: chat("gpt-oss-120b", is_streamed)?,
-        path: "/openai/v1/chat/completions".to_owned(),
-        body: chat_request(model_id, is_streamed).to_string(),
-    })
+fn field<'a>(model: &'a Value, name: &str) -> Option<&'a str> {
+    model.get(name)?.as_str()
 }
 
-fn provider_model_id<'a>(models: &'a Value, id: &str) -> Result<&'a str> {
-    let model = models
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|model| model.get("id").is_some_and(|found| found == id));
-    let name = model.and_then(|model| model.get("provider_model_id")?.as_str());
-    Ok(name.ok_or_else(|| format!("models.json has no {id}"))?)
+impl Api {
+    /// A request with [`prompt`].
+    fn body(self, model: &str, is_streamed: bool) -> Value {
+        let messages = json!([{ "role": "user", "content": prompt() }]);
+        match self {
+            Self::Chat | Self::Messages => {
+                json!({ "model": model, "messages": messages, "max_tokens": 256, "stream": is_streamed })
+            }
+            // A response that is stored is one more write.
+            Self::Responses => json!({
+                "model": model, "input": messages, "max_output_tokens": 256, "stream": is_streamed, "store": false,
+            }),
+            Self::Converse => json!({
+                "messages": [{ "role": "user", "content": [{ "text": prompt() }] }],
+                "inferenceConfig": { "maxTokens": 256 },
+            }),
+        }
+    }
+
+    /// Where the gateway has it: the route, and the path.
+    fn route(self, model: &str, is_streamed: bool) -> (String, String) {
+        let route = match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
+            Self::Converse if is_streamed => "/bedrock/model/{modelId}/converse-stream",
+            Self::Converse => "/bedrock/model/{modelId}/converse",
+        };
+        (route.to_owned(), route.replace("{modelId}", model))
+    }
+
+    /// Where Bedrock has it.
+    fn bedrock_path(self, model: &str, is_streamed: bool) -> String {
+        match self {
+            Self::Chat => "/openai/v1/chat/completions".to_owned(),
+            Self::Responses => "/openai/v1/responses".to_owned(),
+            Self::Messages => "/anthropic/v1/messages".to_owned(),
+            Self::Converse => {
+                let operation = if is_streamed { "converse-stream" } else { "converse" };
+                format!("/model/{}/{operation}", model.replace(':', "%3A"))
+            }
+        }
+    }
+
+    /// What the end of an answer holds.
+    fn end(self, is_streamed: bool) -> &'static str {
+        match (self, is_streamed) {
+            (Self::Chat, false) => "\"finish_reason\":\"stop\"",
+            (Self::Chat, true) => "data: [DONE]",
+            (Self::Responses, false) => "\"status\":\"completed\"",
+            (Self::Responses, true) => "response.completed",
+            (Self::Messages, false) => "\"stop_reason\":\"end_turn\"",
+            (Self::Messages, true) => "message_stop",
+            (Self::Converse, false) => "\"stopReason\":\"end_turn\"",
+            (Self::Converse, true) => "\"usage\"",
+        }
+    }
 }
 
-fn chat(model: &str, is_streamed: bool) -> Result<Bytes> {
+/// An endpoint of `SageMaker`.
+fn endpoint(name: &str, is_streamed: bool) -> String {
+    let operation = if is_streamed { "invocations-response-stream" } else { "invocations" };
+    format!("/endpoints/{name}/{operation}")
+}
+
+fn event(client: Api, model: &str, is_streamed: bool) -> Result<Bytes> {
     let mut event: Value = serde_json::from_str(CHAT)?;
-    let body = event.get_mut("body").ok_or("the recorded event has no body")?;
-    *body = chat_request(model, is_streamed).to_string().into();
+    let (route, path) = client.route(model, is_streamed);
+    let mut set = |pointer: &str, text: String| match event.pointer_mut(pointer) {
+        Some(value) => {
+            *value = text.into();
+            Ok(())
+        }
+        None => Err(format!("the recorded event has no {pointer}")),
+    };
+    set("/resource", route.clone())?;
+    set("/requestContext/resourcePath", route)?;
+    set("/requestContext/path", format!("/live{path}"))?;
+    set("/path", path)?;
+    set("/body", client.body(model, is_streamed).to_string())?;
     Ok(event.to_string().into())
-}
-
-fn chat_request(model: &str, is_streamed: bool) -> Value {
-    let message = json!({ "role": "user", "content": prompt() });
-    json!({ "model": model, "messages": [message], "max_tokens": 256, "stream": is_streamed })
 }
 
 /// Asks the simulated model for an answer in [`PIECES`] words, without a wait.

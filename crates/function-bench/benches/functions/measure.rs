@@ -34,7 +34,7 @@ pub(crate) struct Starts {
 /// Calls of one kind, through the gateway and without it; times in milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     pub(crate) is_streamed: bool,
     /// Of `invoke`, for each call.
     pub(crate) cpu: Sample,
@@ -114,7 +114,7 @@ pub(crate) async fn calls(
     let mut results: Vec<Calls> = workloads
         .iter()
         .map(|workload| Calls {
-            title: workload.title,
+            title: workload.title.clone(),
             is_streamed: workload.is_streamed,
             ..Calls::default()
         })
@@ -157,8 +157,10 @@ async fn ask_model(
     workload: &Workload,
 ) -> Result<(Duration, Duration)> {
     let request = client.post(format!("{}{}", aws.models_url, workload.path));
-    let request =
-        request.header("content-type", "application/json").body(workload.body.clone()).build()?;
+    let request = request
+        .header("content-type", "application/json")
+        .header("anthropic-version", "2023-06-01");
+    let request = request.body(workload.body.clone()).build()?;
     let asked_at = Instant::now();
     let mut answer = client.execute(request).await?.error_for_status()?;
     let mut first = None;
@@ -172,12 +174,7 @@ async fn ask_model(
 /// What is measured must have worked.
 fn require_whole(workload: &Workload, body: &[u8]) -> Result<()> {
     let body = String::from_utf8_lossy(body);
-    let is_whole = if workload.is_streamed {
-        body.starts_with("data: ") && body.trim_end().ends_with("data: [DONE]")
-    } else {
-        body.contains("\"finish_reason\":\"stop\"")
-    };
-    let is_whole = is_whole && body.contains("river");
+    let is_whole = body.contains("river") && body.contains(workload.end);
     if is_whole {
         Ok(())
     } else {

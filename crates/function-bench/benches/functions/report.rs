@@ -153,7 +153,7 @@ impl Report {
                 write_compared(f, &format!("{}: first data", calls.title), "", &calls.first)?;
                 write_compared(f, &format!("{}: end", calls.title), &cpu, &calls.end)?;
             } else {
-                write_compared(f, calls.title, &cpu, &calls.end)?;
+                write_compared(f, &calls.title, &cpu, &calls.end)?;
             }
         }
         Ok(())
