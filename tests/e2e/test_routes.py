@@ -1,7 +1,7 @@
 """Every operation of the API's document, one by one, against everything that must hold for all of them.
 
-``SAMPLES`` has a request for each: a new route that is not walked here fails the first test. All requests are plain HTTP,
-so that the shapes of answers are seen, not what an SDK makes of them.
+``SAMPLES`` has a request for each: a new route that is not walked here fails the first test. All requests are plain
+HTTP, so that the shapes of answers are seen, not what an SDK makes of them.
 """
 
 from __future__ import annotations
@@ -408,6 +408,27 @@ def test_what_is_another_tenants_is_not_there(world: World, sample: Sample) -> N
     assert answer.status_code == 200, answer.text
     if sample.method == "DELETE":
         error_of(world.ask(world.tenant, sample, thing=own), sample, 404)
+
+
+#: How requests refer to an uploaded file, by dialect.
+REFERENCES: dict[str, Callable[[str], Json]] = {
+    CHAT: lambda file: {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": file}}]}]},
+    "openai.responses": lambda file: {
+        "input": [{"role": "user", "content": [{"type": "input_image", "file_id": file}]}]
+    },
+    "anthropic.messages": lambda file: {
+        "messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": file}}]}]
+    },
+}
+
+
+@walk([sample for sample in OF_EACH if sample.dialect in REFERENCES])
+def test_another_tenants_file_is_not_there_to_refer_to(world: World, simulator: Simulator, sample: Sample) -> None:
+    assert sample.body
+    before, text, thing = simulator.last_seq(), new_text(), world.others_things["file"]
+    body = sample.body(sample.model or "", text) | REFERENCES[sample.dialect or ""](thing)
+    assert thing in error_of(world.ask(world.tenant, sample, body=body), sample, 404)
+    assert simulator.calls(before, world.tenant.tenant_id) == []
 
 
 @walk(OF_EACH)

@@ -61,9 +61,10 @@ def targets(stack: Stack) -> Iterator[Targets]:
 def alias(name: str, *steps: str | dict[str, int], **more: Any) -> Json:
     """An alias: each step one model, or several by weight."""
     weighted = [step if isinstance(step, dict) else {step: 1} for step in steps]
+    targets = [[{"model": model, "weight": weight} for model, weight in step.items()] for step in weighted]
     return {
         "name": name,
-        "steps": [{"targets": [{"model": model, "weight": weight} for model, weight in step.items()]} for step in weighted],
+        "steps": [{"targets": step} for step in targets],
         "retry": ONCE,
         **more,
     }

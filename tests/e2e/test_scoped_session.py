@@ -43,6 +43,8 @@ GPT_OSS_120B = "openai.gpt-oss-120b-1:0"
 GPT_OSS_20B = "openai.gpt-oss-20b-1:0"
 #: What Bedrock calls the model that is one tenant's only, by tenant: one of Converse, one of Chat Completions.
 OWN = {"acme": CLAUDE, "globex": GPT_OSS_20B}
+#: Of all operations; Anthropic's wants its version.
+HEADERS = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
 OTHER = {"acme": "globex", "globex": "acme"}
 
 
@@ -90,13 +92,15 @@ def open_session(stack: Stack, invoke: dict[str, str], tenant_id: str, **changes
     return stack.aws("sts", invoke).assume_role(**request)["Credentials"]
 
 
-def ask(stack: Stack, credentials: dict[str, str] | None, path: str, body: dict[str, Any]) -> httpx2.Response:
-    """A request to the provider as Bedrock's own clients send it: signed with SigV4, or not at all."""
+def ask(
+    stack: Stack, credentials: dict[str, str] | None, path: str, body: dict[str, Any], service: str = "bedrock"
+) -> httpx2.Response:
+    """A request to the provider as AWS's own clients send it: signed with SigV4, or not at all."""
     url = stack.model_sim_url + path
-    request = AWSRequest("POST", url, data=json.dumps(body), headers={"content-type": "application/json"})
+    request = AWSRequest("POST", url, data=json.dumps(body), headers=HEADERS)
     if credentials:
         keys = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials.get("SessionToken"))
-        SigV4Auth(keys, "bedrock", stack.region).add_auth(request)
+        SigV4Auth(keys, service, stack.region).add_auth(request)
     return stack.http.post(url, content=request.data, headers=dict(request.headers))
 
 
@@ -191,6 +195,81 @@ def test_the_gateways_own_code_is_refused_without_admission(
         assert call(tenant_id, OWN[other_id]) == "refused AccessDenied\n"
         (asked,) = simulator.calls(before, tenant_id)
         assert (asked["status"], asked["principal_arn"].rsplit("/", 1)[1]) == (403, f"t-{tenant_id}")
+
+
+#: What else Bedrock offers, each as path and body for a model.
+OPERATIONS: dict[str, tuple[str, Any]] = {
+    "invoke": ("/model/{model}/invoke", lambda _: {"anthropic_version": "bedrock-2023-05-31", **CLAUDE_TURN}),
+    "invoke-stream": (
+        "/model/{model}/invoke-with-response-stream",
+        lambda _: {"anthropic_version": "bedrock-2023-05-31", **CLAUDE_TURN},
+    ),
+    "messages": ("/anthropic/v1/messages", lambda model: {"model": model, **CLAUDE_TURN}),
+    "responses": ("/openai/v1/responses", lambda model: {"model": model, "input": "Hello.", "store": False}),
+}
+CLAUDE_TURN = {"max_tokens": 20, "messages": [{"role": "user", "content": "Hello."}]}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_of_bedrock_asks_for_the_same_right(
+    stack: Stack, invoke: dict[str, str], operation: str
+) -> None:
+    path, body = OPERATIONS[operation]
+    model = GPT_OSS_20B if operation == "responses" else CLAUDE
+    owner = next(tenant_id for tenant_id, own in OWN.items() if own == model)
+    for tenant_id in OWN:
+        session = open_session(stack, invoke, tenant_id)
+        answer = ask(stack, session, path.format(model=model.replace(":", "%3A")), body(model))
+        if tenant_id == owner:
+            assert answer.status_code == 200, answer.text
+        else:
+            # Anthropic's and OpenAI's shapes of an error have other words for it.
+            assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize("suffix", ["invocations", "invocations-response-stream"])
+def test_an_endpoint_is_refused_like_a_model(stack: Stack, invoke: dict[str, str], suffix: str) -> None:
+    account = stack.outputs["TenantAccessRoleArn"].split(":")[4]
+    arn = f"arn:aws:sagemaker:{stack.region}:{account}:endpoint/weir-llama-chat"
+    actions = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    entitled = open_session(stack, invoke, "acme", Policy=policy)
+    body = {"messages": messages(), "stream": suffix != "invocations"}
+
+    def endpoint(credentials: dict[str, str] | None, name: str) -> httpx2.Response:
+        return ask(stack, credentials, f"/endpoints/{name}/{suffix}", body, "sagemaker")
+
+    assert endpoint(entitled, "weir-llama-chat").status_code == 200
+    for credentials, name in [
+        (entitled, "weir-other-chat"),
+        (open_session(stack, invoke, "globex"), "weir-llama-chat"),
+        (invoke, "weir-llama-chat"),
+        (None, "weir-llama-chat"),
+    ]:
+        assert endpoint(credentials, name).status_code == 403
+
+
+def test_only_a_session_for_a_servers_models_reads_its_key(stack: Stack, invoke: dict[str, str]) -> None:
+    """Servers without IAM want a key: who may read the key may call the model."""
+    account = stack.outputs["TenantAccessRoleArn"].split(":")[4]
+    secret = "weir/providers/vllm"
+    arn = f"arn:aws:secretsmanager:{stack.region}:{account}:secret:{secret}-??????"
+    statement = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    entitled = open_session(stack, invoke, "acme", Policy=policy)
+    key = stack.aws("secretsmanager", entitled).get_secret_value(SecretId=secret)["SecretString"]
+    for credentials in (open_session(stack, invoke, "globex"), invoke):
+        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+            stack.aws("secretsmanager", credentials).get_secret_value(SecretId=secret)
+
+    def call(headers: dict[str, str]) -> int:
+        body = {"model": "sim-large", "messages": messages()}
+        return stack.http.post(f"{stack.model_sim_url}/v1/chat/completions", json=body, headers=headers).status_code
+
+    assert call({"authorization": f"Bearer {key}"}) == 200
+    assert call({"authorization": "Bearer garbage"}) == 401
+    assert call({}) == 401
 
 
 def test_a_session_reaches_no_data(stack: Stack, invoke: dict[str, str]) -> None:
