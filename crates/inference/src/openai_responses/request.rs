@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{bound, canonical, forward, render, stored};
+use crate::wire::affinity::PromptStart;
 use crate::wire::body::{members_of, model_of, refuse_lookalikes, utf8};
 use crate::wire::field::Field;
 use crate::wire::json::parse_object;
@@ -220,21 +221,28 @@ impl GenerateRequest for ResponsesRequest {
     /// The client's cache key, else the instructions and the first item, in their first few hundred
     /// characters: the same for all turns of a conversation.
     fn affinity_key(&self) -> Option<String> {
-        const CHARACTERS: usize = 512;
         let text = |key: &str| self.body.get(key).and_then(Value::as_str);
         if let Some(key) = text("prompt_cache_key").filter(|key| !key.is_empty()) {
             return Some(key.to_owned());
         }
         let first = match self.body.get("input")? {
-            Value::String(text) => text.clone(),
-            Value::Array(items) => {
-                let first = items.first()?;
-                first.get("content").unwrap_or(first).to_string()
-            }
-            _ => return None,
+            Value::Array(items) => items.first().map(|item| item.get("content").unwrap_or(item))?,
+            text => text,
         };
-        let instructions = text("instructions").unwrap_or_default().chars().take(CHARACTERS);
-        Some(instructions.chain(['\n']).chain(first.chars().take(CHARACTERS)).collect())
+        let mut start = PromptStart::default();
+        for part in [self.body.get("instructions"), Some(first)].into_iter().flatten() {
+            match part {
+                // The same text is sent as it is in one turn, and in parts in the next.
+                Value::Array(parts) => {
+                    parts
+                        .iter()
+                        .map(|part| part.get("text").unwrap_or(part))
+                        .for_each(|text| start.add(text));
+                }
+                text => start.add(text),
+            }
+        }
+        Some(start.key())
     }
 
     fn renderer(&self, head: AnswerHead) -> Box<dyn AnswerRenderer> {

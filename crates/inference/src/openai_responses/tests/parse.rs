@@ -336,6 +336,14 @@ fn turns_of_a_conversation_share_their_affinity() {
     );
     let long = "ü".repeat(5_000);
     assert!(key(json!({"instructions": long, "input": long})).unwrap().len() < 3_000);
+    let parts = json!([{"type": "input_text", "text": "Hello"}]);
+    let turns = [
+        json!("Hello"),
+        json!([{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]),
+        json!([{"type": "message", "role": "user", "content": parts}]),
+    ];
+    let keys: Vec<_> = turns.into_iter().map(|input| key(json!({ "input": input }))).collect();
+    assert!(keys.iter().all(|key| key.is_some() && *key == keys[0]), "{keys:?}");
 }
 
 #[test]
