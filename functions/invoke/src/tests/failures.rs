@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use admission::Limits;
 use http::StatusCode;
+use http_body_util::BodyExt as _;
 use inference::{Event, ProviderErrorKind};
 use metering::{NanoUsd, Outcome, TokenUsage};
 
+use serde_json::json;
+
 use super::support::{
-    Gateway, Script, USAGE, body, chat, frame, provider_error, streamed, text, text_events, whole,
+    Gateway, Script, USAGE, body, chat, provider_error, streamed, text, text_events, whole,
 };
 
 #[tokio::test]
@@ -72,20 +75,55 @@ async fn an_answer_without_usage_is_billed_by_an_estimate() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_is_billed_what_the_provider_produces() {
-    let (sender, events) = futures::channel::mpsc::unbounded();
-    let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
-    sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: "one".into() })).unwrap();
-    let mut body = gateway.send("acme", &streamed("converse-a")).await.into_body();
-    frame(&mut body).await;
-    drop(body);
-    for event in text_events(&["two", "three"]) {
-        sender.unbounded_send(event).unwrap();
+    let messages = json!([{"role": "user", "content": "Hello"}]);
+    let converse = json!({"messages": [{"role": "user", "content": [{"text": "Hello"}]}]});
+    let anthropic =
+        json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 100, "messages": messages});
+    for (path, request) in [
+        ("/v1/chat/completions", streamed("converse-a")),
+        ("/v1/responses", json!({"model": "converse-a", "input": "Hello", "stream": true})),
+        (
+            "/v1/messages",
+            json!({"model": "converse-a", "max_tokens": 100, "messages": messages, "stream": true}),
+        ),
+        ("/bedrock/model/converse-a/converse-stream", converse),
+        ("/bedrock/model/converse-a/invoke-with-response-stream", anthropic),
+    ] {
+        let (sender, events) = futures::channel::mpsc::unbounded();
+        let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
+        sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: "one".into() })).unwrap();
+        let mut body = gateway.post("acme", path, &[], &request).await.into_body();
+        body.frame().await.unwrap().unwrap();
+        drop(body);
+        for event in text_events(&["two", "three"]) {
+            sender.unbounded_send(event).unwrap();
+        }
+        drop(sender);
+        while gateway.records().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let record = gateway.record();
+        assert_eq!((record.usage, record.outcome), (USAGE, Outcome::Completed), "{path}");
     }
-    drop(sender);
-    while gateway.records().is_empty() {
-        tokio::task::yield_now().await;
+}
+
+/// Every generating route is held to the same budget, those of Bedrock's own API as well.
+#[tokio::test]
+async fn a_spent_budget_refuses_every_dialect() {
+    let limits = Limits { budget_per_month: Some(NanoUsd(1)), ..Limits::default() };
+    let messages = json!([{"role": "user", "content": "Hello"}]);
+    let converse = json!({"messages": [{"role": "user", "content": [{"text": "Hello"}]}]});
+    for (path, request) in [
+        ("/v1/responses", json!({"model": "converse-a", "input": "Hello"})),
+        ("/v1/messages", json!({"model": "converse-a", "max_tokens": 9, "messages": messages})),
+        ("/bedrock/model/converse-a/converse", converse.clone()),
+        ("/bedrock/model/converse-a/converse-stream", converse),
+    ] {
+        let gateway = Gateway::new(limits, vec![]);
+        let response = gateway.post("acme", path, &[], &request).await;
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
+        assert_eq!(gateway.provider_calls(), 0);
     }
-    assert_eq!((gateway.record().usage, gateway.record().outcome), (USAGE, Outcome::Completed));
 }
 
 #[tokio::test(start_paused = true)]
