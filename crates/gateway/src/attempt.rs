@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use admission::{Admitted, CallDetail, Minute, Refusal, Reservation, UsageStore as _, admit};
 use http_api::ApiError;
 use inference::{
-    Dialect, Model, ProviderCall, ProviderConfig, ProviderError, ProviderErrorKind, TokenBound,
+    Dialect, Family, Model, ProviderCall, ProviderConfig, ProviderError, ProviderErrorKind,
+    TokenBound,
 };
 use metering::{ModelChoice, Outcome, Price, RecordId, TokenUsage, UsageRecord};
 use telemetry::{Metric, Unit};
@@ -47,6 +48,8 @@ pub(crate) struct Attempt {
     pub(crate) id: RecordId,
     pub(crate) call: Call,
     pub(crate) context: TenantContext,
+    /// Whose SDK asked.
+    pub(crate) family: Family,
     pub(crate) admitted: Admitted,
     reservation: Reservation,
     entitlement_version: u64,
@@ -136,6 +139,7 @@ impl Attempt {
             id,
             call: call.clone(),
             context: context.clone(),
+            family: subject.dialect.family(),
             admitted,
             reservation,
             entitlement_version: route.entitlements.tenant.entitlement_version,

@@ -206,7 +206,8 @@ async fn finish<P: Ports>(
 
 /// Which model answered at which attempt, and what is left of the caller's limits.
 pub(crate) fn attempt_headers(attempt: &Attempt, attempts: u32) -> HeaderMap {
-    let mut headers = rate_limit_headers(&attempt.admitted, attempt.call.started_ms);
+    let mut headers =
+        rate_limit_headers(&attempt.admitted, attempt.family, attempt.call.started_ms);
     if let Ok(model) = HeaderValue::from_str(attempt.target.model.id.as_str()) {
         headers.insert("x-weir-model", model);
     }

@@ -14,7 +14,7 @@ use inference::openai_responses::{InputItemsQuery, ResponsesRequest, deleted, in
 use inference::rerank::RerankRequest;
 use inference::{GenerateRequest, UnaryRequest};
 use serde_json::Value;
-use tenancy::TenantContext;
+use tenancy::{Permission, TenantContext};
 
 use crate::call::Call;
 use crate::files::{ObjectStore as _, create_file, delete_file, file, uploads};
@@ -182,6 +182,10 @@ async fn own<P: Ports>(
     path: Path<'_>,
     request: HttpRequest<'_>,
 ) -> Result<Response<Body>, ApiError> {
+    // What tenants left with the gateway was said to a model, or is to be.
+    if !matches!(path, Path::Models | Path::Model(_)) {
+        context.require(Permission::InvokeModel)?;
+    }
     let is_deletion = request.method == Method::DELETE;
     // `/v1/models` is OpenAI's and Anthropic's route; Anthropic's SDKs always say their version.
     let shape = if request.headers.contains_key("anthropic-version") {

@@ -112,7 +112,11 @@ async fn run<P: Ports>(
         let answer = answer.unwrap_or_else(|_| Err(timed_out()));
         let ending = match &answer {
             Ok(answer) => Ending {
-                usage: request.usage(&model, answer),
+                // What can consume nothing has consumed nothing.
+                usage: request.usage(&model, answer).or_else(|| {
+                    let most = attempt.target.bound.most();
+                    (most == TokenUsage::default()).then_some(most)
+                }),
                 provider_request_id: answer.provider_request_id.clone(),
                 ..Ending::default()
             },

@@ -1,13 +1,20 @@
-//! `x-ratelimit-*`: how much of the caller's minute is left.
+//! `x-ratelimit-*` and `anthropic-ratelimit-*`: how much of the caller's minute is left.
 
 use admission::{Admitted, Limits, Minute, Standing};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use inference::Family;
 
-/// The headers that OpenAI's clients know, each for the scope with the least left; a kind of limit
-/// that no scope has gives none.
-pub fn rate_limit_headers(admitted: &Admitted, now_ms: i64) -> HeaderMap {
-    let reset_ms = Minute(Minute::of(now_ms).0 + 1).start_ms().saturating_sub(now_ms);
-    let reset = format!("{}s", u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000));
+/// The headers that `family`'s clients know, each for the scope with the least left; a kind of limit
+/// that no scope has gives none. AWS's clients know none, and get OpenAI's.
+pub fn rate_limit_headers(admitted: &Admitted, family: Family, now_ms: i64) -> HeaderMap {
+    let next = Minute(Minute::of(now_ms).0 + 1);
+    let reset_ms = next.start_ms().saturating_sub(now_ms);
+    let reset = match family {
+        Family::Anthropic => next.to_rfc3339(),
+        Family::Openai | Family::Aws => {
+            format!("{}s", u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000))
+        }
+    };
     let requests =
         tightest(admitted, |limits, used| (limits.requests_per_minute, used.minute_requests));
     let tokens = tightest(admitted, |limits, used| (limits.tokens_per_minute, used.minute_tokens));
@@ -21,7 +28,10 @@ pub fn rate_limit_headers(admitted: &Admitted, now_ms: i64) -> HeaderMap {
             ("reset", reset.clone()),
         ];
         for (name, value) in values {
-            let name = HeaderName::try_from(format!("x-ratelimit-{name}-{kind}"));
+            let name = HeaderName::try_from(match family {
+                Family::Anthropic => format!("anthropic-ratelimit-{kind}-{name}"),
+                Family::Openai | Family::Aws => format!("x-ratelimit-{name}-{kind}"),
+            });
             if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
                 headers.insert(name, value);
             }
@@ -75,10 +85,14 @@ mod tests {
                 scope(Scope::Lob("retail".parse().unwrap()), Some(50), Some(1_000), 40),
             ],
         };
-        let headers = rate_limit_headers(&admitted, 1_795_435_210_000);
+        let headers = rate_limit_headers(&admitted, Family::Openai, 1_795_435_210_000);
         assert_eq!(headers["x-ratelimit-limit-requests"], "50");
         assert_eq!(headers["x-ratelimit-remaining-requests"], "10");
         assert_eq!(headers["x-ratelimit-reset-requests"], "50s");
         assert_eq!(headers["x-ratelimit-remaining-tokens"], "600");
+
+        let headers = rate_limit_headers(&admitted, Family::Anthropic, 1_795_435_210_000);
+        assert_eq!(headers["anthropic-ratelimit-requests-remaining"], "10");
+        assert_eq!(headers["anthropic-ratelimit-tokens-reset"], "2026-11-23T12:01:00Z");
     }
 }

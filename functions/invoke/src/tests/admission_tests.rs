@@ -37,6 +37,17 @@ async fn a_viewer_may_not_call_models() {
     let gateway = Gateway::new(Limits::default(), vec![]);
     let response = gateway.send_as("acme", "viewer", &chat("converse-a").to_string()).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    for (method, path) in
+        [("POST", "/v1/files"), ("GET", "/v1/responses/resp_1"), ("GET", "/v1/files/file-1")]
+    {
+        let event = include_str!("../../testdata/chat.json")
+            .replace("/v1/chat/completions", path)
+            .replace(r#""POST""#, &json!(method).to_string())
+            .replace(r#""developer""#, r#""viewer""#)
+            .replace(r#""BODY""#, "null");
+        let response = gateway.handle(lambda_http::request::from_str(&event).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {path}");
+    }
     nothing_happened(&gateway);
 }
 
