@@ -170,7 +170,11 @@ async fn at_once<P: Ports>(
         Path::ApplyGuardrail { id, version } => {
             Box::new(GuardrailRequest::parse(id, version, body)?)
         }
-        _ => Box::new(CountTokensRequest::parse(body, &headers)?),
+        _ => {
+            let request = CountTokensRequest::parse(body, &headers)?;
+            let files = uploads(state, &context, &request.upload_ids()).await?;
+            Box::new(request.with_uploads(&files)?)
+        }
     };
     unary(state, context, call, &*parsed).await
 }
