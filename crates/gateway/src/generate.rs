@@ -50,7 +50,7 @@ impl Prepare for Generate {
         target.bound = self.request.bound(model, default_max_tokens)?;
         target.check()?;
         let native = self.request.native_protocol();
-        let is_forwarded = model.speaks(native);
+        let is_forwarded = self.request.is_forwarded_to(model);
         let protocol = if is_forwarded { Some(native) } else { model.protocols.first().copied() };
         let Some(codec) = protocol.and_then(inference::Protocol::codec) else {
             return Err(not_generative(model));

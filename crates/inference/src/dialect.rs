@@ -170,6 +170,11 @@ pub trait GenerateRequest: fmt::Debug + Send + Sync {
     /// The protocol that these bytes are of: a model that speaks it gets them as they are.
     fn native_protocol(&self) -> Protocol;
 
+    /// Whether `model` gets these bytes as they are: it speaks their protocol, with all that they use of it.
+    fn is_forwarded_to(&self, model: &Model) -> bool {
+        model.speaks(self.native_protocol())
+    }
+
     /// How many tokens the call can consume at most on `model`, judged without a tokenizer: bytes
     /// bound tokens. `default_max_tokens` is the tenant's, for requests that name no maximum.
     fn bound(

@@ -46,6 +46,7 @@ pub fn able() -> Capabilities {
         prefill: true,
         s3_sources: true,
         count_tokens: true,
+        hosted_tools: true,
     }
 }
 

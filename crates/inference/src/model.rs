@@ -232,6 +232,10 @@ pub struct Capabilities {
     /// Reads pictures and documents from S3 by itself.
     #[serde(default)]
     pub s3_sources: bool,
+    /// Knows, behind the Responses API, every kind of tool that OpenAI's own servers do, and runs those that
+    /// are run there. Without, requests that offer such tools are translated.
+    #[serde(default)]
+    pub hosted_tools: bool,
     /// Counts tokens (`CountTokens`).
     #[serde(default)]
     pub count_tokens: bool,

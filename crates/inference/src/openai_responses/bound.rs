@@ -70,7 +70,7 @@ fn weigh(request: &ResponsesRequest, model: &Model) -> Weight {
         }
     }
     // Only the provider's own server runs these.
-    let is_native = model.speaks(request.native_protocol());
+    let is_native = request.is_forwarded_to(model);
     let mut tools = request.body.get("tools").and_then(Value::as_array).into_iter().flatten();
     if is_native && tools.any(runs_at_the_provider) {
         weight.add_unbounded();

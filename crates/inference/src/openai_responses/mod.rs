@@ -15,6 +15,8 @@
 //! What is refused, ignored or changed:
 //!
 //! - `background`, `conversation` and `prompt` need a state that the gateway does not keep: refused.
+//! - A request that offers tools which only OpenAI's own servers know is translated even for a model that speaks
+//!   this protocol, unless its registry entry has `hosted_tools`.
 //! - Tools that the model's own server would run cannot run behind another protocol. Those that agents
 //!   offer without being asked (web search, tool search, shells, patches, pictures) are left out then,
 //!   unless `tool_choice` insists on them; all others are refused.

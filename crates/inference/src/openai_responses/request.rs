@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{bound, canonical, forward, render, stored};
+use super::{bound, canonical, forward, render, stored, tools};
 use crate::wire::affinity::PromptStart;
 use crate::wire::body::{members_of, model_of, refuse_lookalikes, utf8};
 use crate::wire::field::Field;
@@ -200,6 +200,12 @@ impl GenerateRequest for ResponsesRequest {
 
     fn native_protocol(&self) -> Protocol {
         Protocol::OpenaiResponses
+    }
+
+    /// Agents offer tools of OpenAI's own servers unasked; other servers refuse a request for them.
+    fn is_forwarded_to(&self, model: &Model) -> bool {
+        model.speaks(self.native_protocol())
+            && (model.capabilities.hosted_tools || !tools::are_hosted(&self.body))
     }
 
     fn bound(

@@ -35,6 +35,17 @@ pub(super) fn runs_at_the_provider(tool: &Value) -> bool {
     !tool.get("type").and_then(Value::as_str).is_some_and(|kind| CLIENT_SIDE.contains(&kind))
 }
 
+/// Whether the request offers tools that OpenAI's own servers have and other servers of its protocol
+/// lack: all but functions and custom tools, or tools that only come in the middle of the conversation.
+pub(super) fn are_hosted(body: &Map<String, Value>) -> bool {
+    let array = |key| body.get(key).and_then(Value::as_array).into_iter().flatten();
+    let is_of = |value: &Value, kinds: &[&str]| {
+        value.get("type").and_then(Value::as_str).is_some_and(|kind| kinds.contains(&kind))
+    };
+    array("tools").any(|tool| !is_of(tool, &["function", "custom"]))
+        || array("input").any(|item| is_of(item, &["additional_tools"]))
+}
+
 /// How the client knows a tool that the model calls by one name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ClientTool {

@@ -323,6 +323,28 @@ fn input_is_bounded_by_its_bytes_or_by_the_window() {
 }
 
 #[test]
+fn tools_that_only_openai_has_keep_a_request_from_other_servers() {
+    let is_forwarded = |hosted_tools, fields: Value| {
+        let capabilities = Capabilities { hosted_tools, ..native_model().capabilities };
+        let model = Model { capabilities, ..native_model() };
+        parse(&request(fields)).unwrap().is_forwarded_to(&model)
+    };
+    let own =
+        json!({"tools": [{"type": "function", "name": "f"}, {"type": "custom", "name": "c"}]});
+    assert!(is_forwarded(false, json!({})) && is_forwarded(false, own));
+    let namespace = json!({"type": "namespace", "name": "n", "tools": []});
+    for fields in [
+        json!({"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}]}),
+        json!({"tools": [namespace]}),
+        json!({"tools": [{}]}),
+        json!({"input": [{"type": "additional_tools", "role": "developer", "tools": [namespace]}]}),
+    ] {
+        assert!(!is_forwarded(false, fields.clone()), "{fields}");
+        assert!(is_forwarded(true, fields));
+    }
+}
+
+#[test]
 fn turns_of_a_conversation_share_their_affinity() {
     let key = |fields: Value| parse(&request(fields)).unwrap().affinity_key();
     assert_eq!(key(json!({"prompt_cache_key": "k"})).as_deref(), Some("k"));
