@@ -1,8 +1,9 @@
-"""Drives a running local stack from outside, with the official OpenAI SDK, as two tenants.
+"""Drives a running local stack from outside, with official SDKs and coding agents, as several tenants.
 
-``cargo xtask test`` runs it. By hand: bring a stack up with ``cargo xtask up --detach``, then ``python -m pytest
-tests/e2e`` in an environment with openai, boto3 and pytest. ``WEIR_STACK`` names another ``stack.json`` than
-``.local/stack.json``; ``WEIR_E2E_ROUNDS`` says how often the budget is attacked (default 4).
+``cargo xtask test`` runs it. By hand: bring a stack up with ``cargo xtask up --detach``, then
+``.local/venv-clients/bin/python -m pytest tests/e2e`` (``cargo xtask test e2e`` makes that environment). ``WEIR_STACK``
+names another ``stack.json`` than ``.local/stack.json``; ``WEIR_E2E_ROUNDS`` says how often the budget is attacked
+(default 4).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from front import Front, front
 from functions import Functions
 from ledger import Ledger
 from simulator import Simulator
@@ -66,3 +68,17 @@ def tenants(stack: Stack) -> Iterator[Tenants]:
     tenants = Tenants(stack)
     yield tenants
     tenants.forget()
+
+
+@pytest.fixture(scope="session")
+def plain(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """The gateway, with a note of what it answers."""
+    with front(stack.base_url, tmp_path_factory.mktemp("plain"), tls=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tls(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """The gateway behind TLS, with a note of what it answers."""
+    with front(stack.base_url, tmp_path_factory.mktemp("tls"), tls=True) as running:
+        yield running

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +41,14 @@ class Simulator:
         """Directives by model (``*`` for all others), in place of those before; docs/model-sim.md has the form."""
         self._set("PUT", "/_sim/faults", table)
 
-    def conversation(self, name: str, match: str, turns: list[dict[str, Any]]) -> None:
+    @contextmanager
+    def conversation(self, name: str, match: str, turns: list[dict[str, Any]]) -> Iterator[None]:
         """The answers to every conversation in which the user says ``match``: one per round of tool results."""
         self._set("PUT", f"/_sim/scripts/{name}", {"match": match, "turns": turns})
+        try:
+            yield
+        finally:
+            self._set("DELETE", f"/_sim/scripts/{name}")
 
     def release(self) -> None:
         """Ends the waits of all calls under way."""

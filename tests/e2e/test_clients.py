@@ -5,28 +5,21 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from simulator import script
+from front import Front
+from simulator import Simulator, script
 from stack import ROOT, TIMEOUT_S, Caller
-from tls import Front, front
 
-PYTHON = ROOT / ".local" / "venv-clients" / "bin" / "python"
 PYTHON_CLIENTS = ROOT / "tests" / "e2e" / "clients"
 NODE_CLIENTS = ROOT / "tests" / "e2e" / "node"
 NODE_MODULES = NODE_CLIENTS / "node_modules"
 
-#: Dialects that are not tested yet, and why.
-PENDING = {
-    "chat": "these clients have not been run against the gateway yet",
-    "responses": "the gateway has no /v1/responses yet",
-    "anthropic": "the gateway has no /v1/messages yet",
-    "bedrock": "the gateway has no Bedrock runtime routes yet",
-}
 #: Where each dialect's clients find the gateway, after the stage.
 BASE_PATHS = {"chat": "/v1", "responses": "/v1", "anthropic": "", "bedrock": "/bedrock"}
 MODELS = {
@@ -59,12 +52,14 @@ class Client:
     argument: str | None = None
     #: Where it finds the gateway, if not where the others of its dialect do.
     base_path: str | None = None
+    #: Which model it asks for, if not the one that the others of its dialect do.
+    model: str | None = None
 
     def command(self) -> list[str]:
         """How to start it."""
         arguments = [self.argument] if self.argument else []
         if self.file.endswith(".py"):
-            return [str(PYTHON), str(PYTHON_CLIENTS / self.file), *arguments]
+            return [sys.executable, str(PYTHON_CLIENTS / self.file), *arguments]
         return ["node", str(NODE_CLIENTS / self.file), *arguments]
 
 
@@ -88,18 +83,6 @@ CLIENTS = [
 ]
 
 
-def pending(dialect: str) -> list[pytest.MarkDecorator]:
-    """Skips a test of a dialect that is still to come."""
-    return [pytest.mark.skip(reason=PENDING[dialect])] if dialect in PENDING else []
-
-
-@pytest.fixture(scope="module")
-def tls(acme: Caller, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """The gateway behind TLS."""
-    with front(acme.stack.base_url, tmp_path_factory.mktemp("tls")) as running:
-        yield running
-
-
 def gateway(caller: Caller, base_path: str) -> str:
     """Where a client finds the gateway."""
     return caller.stack.base_url.removesuffix("/v1") + base_path
@@ -121,21 +104,30 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
     return finished.stdout
 
 
-@pytest.mark.parametrize(
-    "client", [pytest.param(client, id=client.name, marks=pending(client.dialect)) for client in CLIENTS]
-)
+def check_answers(front: Front, simulator: Simulator, before: int, calls: int) -> None:
+    """The gateway and the models have refused nothing, whatever the client makes of it."""
+    refused = [answer for answer in front.answers if answer.status != 200]
+    assert not refused
+    asked = simulator.calls(before, "acme")
+    assert len(asked) == len(front.answers) == calls
+    assert {(call["status"], call["outcome"]) for call in asked} == {(200, "completed")}
+
+
+@pytest.mark.parametrize("client", [pytest.param(client, id=client.name) for client in CLIENTS])
 def test_a_client_has_a_streamed_conversation_with_tools(
-    acme: Caller, tls: Front, tmp_path: Path, client: Client
+    acme: Caller, plain: Front, tls: Front, simulator: Simulator, tmp_path: Path, client: Client
 ) -> None:
     """Two turns; in the first, the model calls a tool twice in one answer."""
     base_path = BASE_PATHS[client.dialect] if client.base_path is None else client.base_path
-    url = gateway(acme, base_path)
+    front = tls if client.dialect == "bedrock" else plain
+    front.answers.clear()
+    before = simulator.last_seq()
     printed = run(
         client.command(),
         tmp_path,
-        WEIR_BASE_URL=tls.url(url) if client.dialect == "bedrock" else url,
+        WEIR_BASE_URL=front.url(gateway(acme, base_path)),
         WEIR_TOKEN=acme.token,
-        WEIR_MODEL=MODELS[client.dialect],
+        WEIR_MODEL=client.model or MODELS[client.dialect],
         WEIR_QUESTION=QUESTION,
         WEIR_FOLLOW_UP=FOLLOW_UP,
         AWS_CA_BUNDLE=str(tls.certificate),
@@ -149,6 +141,7 @@ def test_a_client_has_a_streamed_conversation_with_tools(
     assert report["pieces"] >= len(LAST_WORDS)
     assert len(report["stops"]) == 3
     assert all(input_tokens > 0 and output_tokens > 0 for input_tokens, output_tokens in report["usage"])
+    check_answers(front, simulator, before, calls=3)
 
 
 @pytest.fixture
@@ -160,48 +153,89 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("_", [pytest.param(None, id="claude-code", marks=pending("anthropic"))])
-def test_claude_code_edits_a_file(acme: Caller, project: Path, _: None) -> None:
+#: What an agent is told; the simulator is told apart what the model is to do about it.
+TASK = "Change the greeting in greet.rs."
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        # Its own choice of model may write more than the one that the gateway has for that name.
+        pytest.param({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "32000"}, id="no model named"),
+        pytest.param({"ANTHROPIC_MODEL": "claude-sonnet-4-5"}, id="claude-sonnet-4-5"),
+        pytest.param({"ANTHROPIC_MODEL": "team-default"}, id="an alias"),
+        pytest.param({"ANTHROPIC_MODEL": "gpt-oss-120b"}, id="gpt-oss-120b"),
+    ],
+)
+def test_claude_code_edits_a_file(
+    acme: Caller, plain: Front, simulator: Simulator, project: Path, chosen: dict[str, str]
+) -> None:
     """It reads the file, since it refuses to edit one that it has not read, and edits it."""
     file = str(project / "greet.rs")
     edit = {"file_path": file, "old_string": "Hello", "new_string": "Good day"}
-    prompt = script(
-        "Change the greeting in greet.rs.",
-        tool_calls=[{"name": "Read", "arguments": {"file_path": file}}, {"name": "Edit", "arguments": edit}],
-    )
+    turns = [
+        {"text": "I read it first.", "tools": [{"name": "Read", "input": {"file_path": file}}]},
+        {"tools": [{"name": "Edit", "input": edit}]},
+        {"text": "Done."},
+    ]
+    plain.answers.clear()
+    before = simulator.last_seq()
     # The package's own program needs an install script, and none is run.
     program = NODE_MODULES / "@anthropic-ai" / "claude-code" / "cli-wrapper.cjs"
-    printed = run(
-        ["node", str(program), "-p", prompt, "--dangerously-skip-permissions", "--output-format", "json"],
-        project,
-        ANTHROPIC_BASE_URL=gateway(acme, BASE_PATHS["anthropic"]),
-        ANTHROPIC_AUTH_TOKEN=acme.token,
-        ANTHROPIC_MODEL=MODELS["anthropic"],
-        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
-        # Else it refuses to skip permissions when root runs it, as in a container.
-        IS_SANDBOX="1",
-    )
-    assert json.loads(printed)["is_error"] is False
+    with simulator.conversation("claude-code", TASK, turns):
+        printed = run(
+            ["node", str(program), "-p", TASK, "--dangerously-skip-permissions", "--output-format", "json"],
+            project,
+            ANTHROPIC_BASE_URL=plain.url(gateway(acme, BASE_PATHS["anthropic"])),
+            ANTHROPIC_AUTH_TOKEN=acme.token,
+            CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+            # Else it refuses to skip permissions when root runs it, as in a container.
+            IS_SANDBOX="1",
+            **chosen,
+        )
+    report = json.loads(printed)
+    assert (report["is_error"], report["result"]) == (False, "Done.")
     assert (project / "greet.rs").read_text(encoding="utf-8") == AFTER
+    check_answers(plain, simulator, before, calls=3)
 
 
-@pytest.mark.parametrize("_", [pytest.param(None, id="codex", marks=pending("responses"))])
-def test_codex_edits_a_file(acme: Caller, project: Path, tmp_path: Path, _: None) -> None:
-    """It edits the file with a command, its only tool for that with a model that it does not know."""
-    command = "sed -i 's/Hello/Good day/' greet.rs"
-    prompt = script(
-        "Change the greeting in greet.rs.", tool_calls=[{"name": "exec_command", "arguments": {"cmd": command}}]
-    )
+#: Models that Codex knows get its own tool for edits, others a shell.
+SED = {"name": "exec_command", "input": {"cmd": "sed -i 's/Hello/Good day/' greet.rs"}}
+PATCH = {
+    "name": "apply_patch",
+    "input": {
+        "input": f"*** Begin Patch\n*** Update File: greet.rs\n@@\n-{BEFORE.strip()}\n+{AFTER.strip()}\n*** End Patch\n"
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "edit"),
+    [("gpt-oss-120b", SED), ("claude-sonnet-4-5", SED), ("gpt-5.5", PATCH)],
+    ids=["gpt-oss-120b", "claude-sonnet-4-5", "gpt-5.5"],
+)
+def test_codex_edits_a_file(
+    acme: Caller,
+    plain: Front,
+    simulator: Simulator,
+    project: Path,
+    tmp_path: Path,
+    model: str,
+    edit: dict[str, Any],
+) -> None:
+    """It edits the file and looks at it."""
+    cat = {"name": "exec_command", "input": {"cmd": "cat greet.rs"}}
+    turns = [{"text": "I edit it.", "tools": [edit]}, {"tools": [cat]}, {"text": "Done."}]
     settings = tmp_path / "codex"
     settings.mkdir()
     (settings / "config.toml").write_text(
         f"""\
-model = "{MODELS["responses"]}"
+model = "{model}"
 model_provider = "weir"
 
 [model_providers.weir]
 name = "Weir"
-base_url = "{gateway(acme, BASE_PATHS["responses"])}"
+base_url = "{plain.url(gateway(acme, BASE_PATHS["responses"]))}"
 env_key = "WEIR_TOKEN"
 wire_api = "responses"
 request_max_retries = 0
@@ -209,11 +243,16 @@ stream_max_retries = 0
 """,
         encoding="utf-8",
     )
+    plain.answers.clear()
+    before = simulator.last_seq()
     program = NODE_MODULES / ".bin" / "codex"
-    run(
-        [str(program), "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", prompt],
-        project,
-        CODEX_HOME=str(settings),
-        WEIR_TOKEN=acme.token,
-    )
+    with simulator.conversation("codex", TASK, turns):
+        printed = run(
+            [str(program), "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", TASK],
+            project,
+            CODEX_HOME=str(settings),
+            WEIR_TOKEN=acme.token,
+        )
+    assert "Done." in printed
     assert (project / "greet.rs").read_text(encoding="utf-8") == AFTER
+    check_answers(plain, simulator, before, calls=3)

@@ -76,11 +76,12 @@ struct NewFile {
 }
 
 impl File {
-    fn to_json(&self) -> Value {
+    /// The file as clients see it. `s3_uri` is how requests of Bedrock's own API refer to it.
+    fn to_json(&self, s3_uri: &str) -> Value {
         json!({
             "id": self.id, "object": "file", "filename": self.filename, "media_type": self.media_type,
             "bytes": self.bytes, "purpose": self.purpose, "created_at": self.created_at,
-            "expires_at": self.expires_at,
+            "expires_at": self.expires_at, "s3_uri": s3_uri,
         })
     }
 }
@@ -131,7 +132,7 @@ pub(crate) async fn create_file<P: Ports>(
     let id: ContentId = file.id.parse().map_err(|error| ApiError::internal(&error))?;
     let stored = state.content.put(context, ContentKind::File, &id, bytes.into(), file.expires_at);
     stored.await.map_err(|error| ApiError::unavailable(&error))?;
-    let mut answer = file.to_json();
+    let mut answer = file.to_json(&state.objects.uri(context, &file.id));
     let headers: serde_json::Map<_, _> =
         headers.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
     let expires_at = created_at + i64::try_from(UPLOAD_TIME.as_secs()).unwrap_or(i64::MAX);
@@ -169,7 +170,8 @@ pub(crate) async fn file<P: Ports>(
     context: &TenantContext,
     id: &str,
 ) -> Result<Value, ApiError> {
-    Ok(stored_file(state, context, id).await?.to_json())
+    let file = stored_file(state, context, id).await?;
+    Ok(file.to_json(&state.objects.uri(context, &file.id)))
 }
 
 /// Answers `DELETE /v1/files/{id}`: it can be referred to no longer; its bytes go with the bucket's

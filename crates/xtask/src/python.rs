@@ -25,7 +25,7 @@ pub(crate) enum Purpose {
     Tools,
     /// Runs checkov.
     Checkov,
-    /// The SDKs and frameworks that the end-to-end tests run against the gateway.
+    /// Runs the end-to-end tests, with the SDKs and frameworks that they try against the gateway.
     Clients,
 }
 

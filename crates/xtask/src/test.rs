@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::cli::Suite;
-use crate::console::{say, seconds};
+use crate::console::{Step, say, seconds};
 use crate::failure::{Failure, Result};
 use crate::layout::Layout;
 use crate::ports::Ports;
@@ -114,7 +114,7 @@ fn contract(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
 
 fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     let tools = Venv::ensure(layout, Purpose::Tools)?;
-    Venv::ensure(layout, Purpose::Clients)?;
+    let clients = Venv::ensure(layout, Purpose::Clients)?;
     node::ensure_clients(layout)?;
     let lock = up::Lock::take(layout)?;
     if let Some(run) = Run::load(layout)?.filter(Run::is_healthy) {
@@ -122,7 +122,7 @@ fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
         say("Using the running stack.");
         if up::update(layout, run, None)? {
             drop(lock);
-            return e2e_on(layout, ports, &tools, outcomes);
+            return e2e_on(layout, ports, [&clients, &tools], outcomes);
         }
     }
     drop(lock);
@@ -136,14 +136,30 @@ fn e2e(layout: &Layout, outcomes: &mut Vec<Outcome>) -> Result<()> {
     say("Bringing up a stack for the tests.");
     let ports = Ports::free()?;
     let _guard = up::bring_up(&own, ports, None)?;
-    e2e_on(&own, ports, &tools, outcomes)
+    e2e_on(&own, ports, [&clients, &tools], outcomes)
 }
 
-fn e2e_on(layout: &Layout, ports: Ports, tools: &Venv, outcomes: &mut Vec<Outcome>) -> Result<()> {
-    for (title, folder) in [("e2e", "tests/e2e"), ("watch", "tests/watch")] {
-        let mut pytest = pytest(layout, tools, ports, folder);
+fn e2e_on(
+    layout: &Layout,
+    ports: Ports,
+    [clients, tools]: [&Venv; 2],
+    outcomes: &mut Vec<Outcome>,
+) -> Result<()> {
+    build_clients(layout)?;
+    for (title, venv, folder) in [("e2e", clients, "tests/e2e"), ("watch", tools, "tests/watch")] {
+        let mut pytest = pytest(layout, venv, ports, folder);
         check(layout, outcomes, title, pytest.env("WEIR_STACK", layout.stack_file()))?;
     }
+    Ok(())
+}
+
+/// Builds the clients in Rust that tests run, so that no test waits for the compiler.
+fn build_clients(layout: &Layout) -> Result<()> {
+    let mut step = Step::start("Build the clients in Rust");
+    let mut build = cargo(layout);
+    build.args(["build", "--package", "inference-bedrock", "--examples"]);
+    tool::run(layout, &mut step, "cargo-build-clients", &mut build)?;
+    step.done("");
     Ok(())
 }
 
