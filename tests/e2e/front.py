@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HOST = "127.0.0.1"
 #: Headers about one connection, not about the request or the answer.
@@ -43,8 +43,8 @@ class Front:
 
     scheme: str
     port: int
-    #: What a client must trust.
-    certificate: Path
+    #: The certificate that a client must trust.
+    authority: Path
     #: What the gateway answered since the list was last cleared.
     answers: list[Answer] = field(default_factory=list)
 
@@ -55,9 +55,9 @@ class Front:
 
 @contextmanager
 def front(plain: str, folder: Path, *, tls: bool) -> Iterator[Front]:
-    """Passes requests on to the host and port of the URL ``plain``; keeps its certificate in ``folder``."""
+    """Passes requests on to the host and port of the URL ``plain``; keeps its certificates in ``folder``."""
     target = urlsplit(plain)
-    certificate, key = _certificate(folder)
+    authority, certificate, key = _certificates(folder)
 
     class Request(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -101,7 +101,7 @@ def front(plain: str, folder: Path, *, tls: bool) -> Iterator[Front]:
             context.load_cert_chain(certificate, key)
             # The handshake happens in the connection's own thread.
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        running = Front("https" if tls else "http", server.server_address[1], certificate)
+        running = Front("https" if tls else "http", server.server_address[1], authority)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield running
@@ -109,27 +109,35 @@ def front(plain: str, folder: Path, *, tls: bool) -> Iterator[Front]:
             server.shutdown()
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Weir tests")])
+def _certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """A new authority's certificate, and a certificate of this host by it with its key."""
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Weir tests")])
+    host_key = ec.generate_private_key(ec.SECP256R1())
+    host = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
+    is_authority = x509.BasicConstraints(ca=True, path_length=None)
+    server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "certificate.pem", folder / "key.pem"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
+
+    def certificate(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(authority)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    by_itself = certificate(authority, authority_key).add_extension(is_authority, critical=True)
+    of_host = certificate(host, host_key).add_extension(here, critical=False).add_extension(server, critical=False)
+    files = folder / "authority.pem", folder / "certificate.pem", folder / "key.pem"
+    for file, builder in zip(files, (by_itself, of_host)):
+        file.write_bytes(builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    files[2].write_bytes(
+        host_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )

@@ -36,6 +36,6 @@ def bedrock(caller: Caller, tls: Front) -> Iterator[Any]:
             "bedrock-runtime",
             endpoint_url=tls.url(origin(caller) + BEDROCK_PATH),
             region_name=caller.stack.region,
-            verify=str(tls.certificate),
+            verify=str(tls.authority),
             config=Config(retries={"total_max_attempts": 1}, read_timeout=TIMEOUT_S),
         )

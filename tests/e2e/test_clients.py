@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,10 @@ from typing import Any
 
 import pytest
 
+from clients_run import NODE_CLIENTS, NODE_MODULES, PYTHON_CLIENTS, run, rust_client
 from front import Front
 from simulator import Simulator, script
-from stack import ROOT, TIMEOUT_S, Caller
-
-PYTHON_CLIENTS = ROOT / "tests" / "e2e" / "clients"
-NODE_CLIENTS = ROOT / "tests" / "e2e" / "node"
-NODE_MODULES = NODE_CLIENTS / "node_modules"
+from stack import Caller
 
 #: Where each dialect's clients find the gateway, after the stage.
 BASE_PATHS = {"chat": "/v1", "responses": "/v1", "anthropic": "", "bedrock": "/bedrock"}
@@ -88,22 +83,6 @@ def gateway(caller: Caller, base_path: str) -> str:
     return caller.stack.base_url.removesuffix("/v1") + base_path
 
 
-def run(command: list[str], folder: Path, **environment: str) -> str:
-    """Runs a program that knows nothing of this machine but its home, and returns what it printed."""
-    finished = subprocess.run(
-        command,
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true", **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
-
-
 def check_answers(front: Front, simulator: Simulator, before: int, calls: int) -> None:
     """The gateway and the models have refused nothing, whatever the client makes of it."""
     refused = [answer for answer in front.answers if answer.status != 200]
@@ -130,8 +109,8 @@ def test_a_client_has_a_streamed_conversation_with_tools(
         WEIR_MODEL=client.model or MODELS[client.dialect],
         WEIR_QUESTION=QUESTION,
         WEIR_FOLLOW_UP=FOLLOW_UP,
-        AWS_CA_BUNDLE=str(tls.certificate),
-        NODE_EXTRA_CA_CERTS=str(tls.certificate),
+        AWS_CA_BUNDLE=str(tls.authority),
+        NODE_EXTRA_CA_CERTS=str(tls.authority),
     )
     report = json.loads(printed.splitlines()[-1])
     assert report["cities"] == CITIES
@@ -256,3 +235,37 @@ stream_max_retries = 0
     assert "Done." in printed
     assert (project / "greet.rs").read_text(encoding="utf-8") == AFTER
     check_answers(plain, simulator, before, calls=3)
+
+
+def test_the_aws_sdk_for_rust_has_a_conversation(
+    acme: Caller, tls: Front, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Streamed with tools, then whole, then by ``InvokeModel``; and it knows the type of an error."""
+    tls.answers.clear()
+    before = simulator.last_seq()
+    printed = run(
+        [str(rust_client("aws_sdk_client"))],
+        tmp_path,
+        AWS_ENDPOINT_URL_BEDROCK_RUNTIME=tls.url(gateway(acme, BASE_PATHS["bedrock"])),
+        AWS_BEARER_TOKEN_BEDROCK=acme.token,
+        AWS_REGION=acme.stack.region,
+        SSL_CERT_FILE=str(tls.authority),
+        WEIR_MODEL=MODELS["bedrock"],
+        WEIR_MISSING_MODEL="claude-opus-4-5",
+        WEIR_QUESTION=QUESTION,
+        WEIR_FOLLOW_UP=FOLLOW_UP,
+    )
+    report = json.loads(printed.splitlines()[-1])
+    assert report["cities"] == CITIES
+    first, last = report["texts"]
+    assert all(f"{len(city)} degrees in {city}" in first for city in CITIES)
+    assert last == "".join(LAST_WORDS)
+    assert report["pieces"] >= len(LAST_WORDS)
+    assert report["stops"] == ["tool_use", "end_turn", "end_turn"]
+    assert all(input_tokens > 0 and output_tokens > 0 for input_tokens, output_tokens in report["usage"])
+    assert (report["converse"], report["invoked"]) == ("A whole answer.", "An invoked answer.")
+    refused = report["refused"]
+    assert (refused["is_typed"], refused["code"]) == (True, "ResourceNotFoundException")
+    assert "claude-opus-4-5" in refused["message"]
+    assert [answer.status for answer in tls.answers] == [200, 200, 200, 200, 200, 404]
+    assert {call["status"] for call in simulator.calls(before, "acme")} == {200}

@@ -1,6 +1,7 @@
 //! `cargo xtask test`.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -145,22 +146,26 @@ fn e2e_on(
     [clients, tools]: [&Venv; 2],
     outcomes: &mut Vec<Outcome>,
 ) -> Result<()> {
-    build_clients(layout)?;
+    let examples = build_clients(layout)?;
     for (title, venv, folder) in [("e2e", clients, "tests/e2e"), ("watch", tools, "tests/watch")] {
         let mut pytest = pytest(layout, venv, ports, folder);
-        check(layout, outcomes, title, pytest.env("WEIR_STACK", layout.stack_file()))?;
+        pytest.env("WEIR_STACK", layout.stack_file()).env("WEIR_EXAMPLES", &examples);
+        check(layout, outcomes, title, &mut pytest)?;
     }
     Ok(())
 }
 
-/// Builds the clients in Rust that tests run, so that no test waits for the compiler.
-fn build_clients(layout: &Layout) -> Result<()> {
+/// Builds the clients in Rust that tests run, so that no test waits for the compiler; where they are.
+fn build_clients(layout: &Layout) -> Result<PathBuf> {
     let mut step = Step::start("Build the clients in Rust");
     let mut build = cargo(layout);
     build.args(["build", "--package", "inference-bedrock", "--examples"]);
     tool::run(layout, &mut step, "cargo-build-clients", &mut build)?;
     step.done("");
-    Ok(())
+    // cargo puts them beside this program, which it has built in the same way.
+    let this = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("could not find this program: {error}")))?;
+    Ok(this.with_file_name("examples"))
 }
 
 fn cargo(layout: &Layout) -> Command {
