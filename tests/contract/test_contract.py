@@ -256,7 +256,8 @@ def test_gateway_responses_are_errors_that_every_sdk_reads(kind: str) -> None:
     assert exception == f"'{EXCEPTION[STATUS[kind] or kind]}'", "AWS's"
     assert body["error"].keys() == {"message", "type", "param", "code"}
     assert body["error"]["message"].rstrip().endswith((".", "$context.authorizer.error"))
-    assert response["responseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
+    for name in ("x-request-id", "request-id"):
+        assert response["responseParameters"][f"gatewayresponse.header.{name}"] == "context.requestId"
     assert response["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/json'"
 
 

@@ -14,8 +14,8 @@ import openai
 import pytest
 
 import sdks
-from clients_run import NODE_CLIENTS, run
 from front import Front
+from programs import NODE_CLIENTS, run
 from simulator import script
 from stack import Caller, Stack
 from tenants import Tenants

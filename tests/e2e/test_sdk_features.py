@@ -103,7 +103,7 @@ def test_every_sdk_shows_what_the_prompt_cache_saved(acme: Caller, tls: Front) -
     """Written by one SDK's call, read by the next one's of the same SDK: dialects are cached apart."""
     model = "claude-sonnet-4-5"
     anthropic = sdks.anthropic(acme)
-    system = [{"type": "text", "text": LONG_TEXT, "cache_control": {"type": "ephemeral"}}]
+    system: Any = [{"type": "text", "text": LONG_TEXT, "cache_control": {"type": "ephemeral"}}]
     one, two = (
         anthropic.messages.create(
             model=model, max_tokens=100, system=system, messages=[{"role": "user", "content": "Hello."}]
@@ -140,7 +140,7 @@ LOOK = script("Look.", reasoning="I should look.", tool_calls=[{"name": "look", 
 def test_signed_thinking_comes_back_through_its_own_protocol(acme: Caller) -> None:
     """The simulator refuses thinking whose signature is not its own."""
     asked: dict[str, Any] = {
-        "model": "claude-sonnet-4-5",
+        "model": "claude-haiku-4-5",
         "max_tokens": 2048,
         "thinking": {"type": "enabled", "budget_tokens": 1024},
         "tools": [{"name": "look", "input_schema": {"type": "object", "properties": {}}}],
