@@ -249,11 +249,7 @@ async fn attempt_once<P: Ports>(
             }
         }
         if is_over {
-            let is_whole = passing.has_stopped;
-            let never_ended = || {
-                provider_error(ProviderErrorKind::Interrupted, "the answer never came to its end")
-            };
-            break (!is_whole).then(never_ended);
+            break (!passing.has_stopped).then(never_ended);
         }
     };
 
@@ -305,6 +301,11 @@ async fn open<P: Ports>(
             }
         }
     }
+}
+
+/// A provider closed the connection in the middle of its answer.
+fn never_ended() -> ProviderError {
+    provider_error(ProviderErrorKind::Interrupted, "the answer never came to its end")
 }
 
 fn write(renderer: &mut Box<dyn AnswerRenderer>, frame: &Frame, is_forwarded: bool) -> Bytes {

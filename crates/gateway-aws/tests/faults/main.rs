@@ -235,7 +235,9 @@ impl Finding {
         assert_eq!(aliased.model.as_deref(), Some(HEALTHY));
         assert_eq!(aliased.attempts, Some(aliased_records.len()));
         assert!(!failing.is_empty());
-        failing.iter().for_each(|record| self.check_failed(record));
+        for record in failing {
+            self.check_failed(record);
+        }
         let last = &last[0];
         assert_eq!(
             (last.outcome, last.usage, last.is_estimated, last.choice.model.as_str()),
@@ -252,7 +254,9 @@ impl Finding {
             assert_eq!(read.model.as_deref(), Some(FAILING));
         }
         assert!(!records.is_empty());
-        records.iter().for_each(|record| self.check_failed(record));
+        for record in records {
+            self.check_failed(record);
+        }
     }
 
     /// A failed attempt is never more than it was.
