@@ -130,7 +130,7 @@ fn said(role: Role, content: Vec<ContentBlock>) -> Message {
 }
 
 fn text(bytes: usize) -> ContentBlock {
-    ContentBlock::Text("The river \"Aare\" runs north.\n".repeat(bytes.div_ceil(28)))
+    ContentBlock::Text("The river \"Main\" runs north.\n".repeat(bytes.div_ceil(28)))
 }
 
 /// A question of 1 KB.

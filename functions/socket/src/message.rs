@@ -316,7 +316,7 @@ mod tests {
             "{}",
             r#"{"type":"bye"}"#,
             r#"{"type":"hello","type":"hello"}"#,
-            r#"{"type":"hello","sesion":"x"}"#,
+            r#"{"type":"hello","room":"x"}"#,
             r#"{"type":"request","path":"/v1/rerank","body":{}}"#,
             r#"{"type":"request","id":"r1","body":{}}"#,
             r#"{"type":"request","id":"r1","path":"/v1/rerank"}"#,

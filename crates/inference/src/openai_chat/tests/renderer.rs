@@ -197,14 +197,14 @@ struct Gathered {
 
 fn gather(stream: &str, includes_usage: bool) -> Gathered {
     let mut gathered = Gathered::default();
-    let mut datas: Vec<_> = stream
+    let mut events: Vec<_> = stream
         .strip_suffix("\n\n")
         .unwrap()
         .split("\n\n")
         .map(|event| event.strip_prefix("data: ").unwrap())
         .collect();
-    assert_eq!(datas.pop(), Some("[DONE]"));
-    for (place, data) in datas.iter().enumerate() {
+    assert_eq!(events.pop(), Some("[DONE]"));
+    for (place, data) in events.iter().enumerate() {
         assert!(!data.contains('\n'));
         let chunk: Value = serde_json::from_str(data).unwrap();
         let head = ["id", "object", "created", "model"].map(|key| chunk[key].clone());
