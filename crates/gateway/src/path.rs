@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::Method;
 use inference::{Dialect, Family};
+use tenancy::Permission;
 
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +86,15 @@ impl<'a> Path<'a> {
             Self::Models | Self::Model(_) | Self::InputItems(_) => &[Method::GET],
             Self::Response(_) | Self::File(_) => &[Method::GET, Method::DELETE],
             _ => &[Method::POST],
+        }
+    }
+
+    /// What a caller must be permitted. What tenants left with the gateway was said to a model, or is
+    /// to be.
+    pub(crate) fn permission(&self) -> Permission {
+        match self {
+            Self::Models | Self::Model(_) => Permission::ListModels,
+            _ => Permission::InvokeModel,
         }
     }
 

@@ -8,6 +8,7 @@ use inference::{Dialect, FaultKind, GenerateRequest, StoredResponse};
 use sha2::{Digest as _, Sha256};
 use tenancy::TenantContext;
 
+use crate::Asked;
 use crate::cache::Freshness;
 use crate::route::Route;
 use crate::state::{Ports, State};
@@ -71,13 +72,12 @@ pub(crate) struct Remember {
 pub(crate) struct CacheKey(ContentId);
 
 impl CacheKey {
-    /// The key of a request with these bytes and (lower-case) headers of its protocol.
+    /// The key of a request with all that it says and refers to.
     fn new(
         context: &TenantContext,
         route: &Route,
         request: &dyn GenerateRequest,
-        body: &[u8],
-        headers: &[(String, String)],
+        asked: &Asked<'_>,
     ) -> Self {
         let mut hash = Sha256::new();
         let mut add = |part: &[u8]| {
@@ -94,11 +94,15 @@ impl CacheKey {
         for model in &route.targets {
             add(serde_json::to_string(&**model).unwrap_or_default().as_bytes());
         }
-        for (name, value) in headers {
+        for (name, value) in asked.headers {
             add(name.as_bytes());
             add(value.as_bytes());
         }
-        add(body);
+        add(asked.body);
+        for (_, file) in asked.files {
+            add(file.media_type.as_bytes());
+            add(&file.bytes);
+        }
         let digest: [u8; 32] = hash.finalize().into();
         Self(digest.into())
     }
@@ -109,20 +113,19 @@ pub(crate) fn cache_entry(
     context: &TenantContext,
     route: &Route,
     request: &dyn GenerateRequest,
-    control: CacheControl,
-    (body, headers): (&[u8], &[(String, String)]),
+    asked: &Asked<'_>,
 ) -> Option<(CacheKey, u32, bool)> {
     let of_tenant = route.entitlements.tenant.settings.response_cache.map(|cache| cache.ttl_s);
     let of_model = route.targets.first().and_then(|model| model.response_cache_ttl_s);
-    let ttl_s = match control {
+    let ttl_s = match asked.cache {
         CacheControl::NoStore => None,
         CacheControl::Default => of_model.or(of_tenant),
         CacheControl::Use | CacheControl::Refresh => {
             Some(of_model.or(of_tenant).unwrap_or(DEFAULT_TTL_S))
         }
     }?;
-    let key = CacheKey::new(context, route, request, body, headers);
-    Some((key, ttl_s, control != CacheControl::Refresh))
+    let key = CacheKey::new(context, route, request, asked);
+    Some((key, ttl_s, asked.cache != CacheControl::Refresh))
 }
 
 /// What the cache holds; a cache that cannot be read holds nothing.

@@ -12,9 +12,9 @@ use inference::invoke_model::InvokeRequest;
 use inference::openai_chat::ChatRequest;
 use inference::openai_responses::{InputItemsQuery, ResponsesRequest, deleted, input_items};
 use inference::rerank::RerankRequest;
-use inference::{GenerateRequest, UnaryRequest};
+use inference::{GenerateRequest, UnaryRequest, Upload};
 use serde_json::Value;
-use tenancy::{Permission, TenantContext};
+use tenancy::TenantContext;
 
 use crate::call::Call;
 use crate::files::{ObjectStore as _, create_file, delete_file, file, uploads};
@@ -72,6 +72,7 @@ pub async fn serve<P: Ports>(
         let right = path.methods().first().unwrap_or(&Method::POST);
         return Err(ApiError::wrong_method(request.method, request.path, right));
     }
+    context.require(path.permission())?;
     let (family, id) = (path.dialect().family(), HeaderValue::from_str(&call.id));
     let answer: Answer<'_> = match path {
         Path::ChatCompletions
@@ -103,20 +104,20 @@ async fn generated<P: Ports>(
 ) -> Result<Response<Body>, ApiError> {
     let headers = protocol_headers(request.headers);
     let cache = CacheControl::of(request.headers)?;
-    let parsed = parse(state, &context, &path, request.body, &headers).await?;
+    let (parsed, files) = parse(state, &context, &path, request.body, &headers).await?;
     let session = SESSION_HEADERS.iter().find_map(|name| request.headers.get(*name)?.to_str().ok());
-    let asked = Asked { body: request.body, headers: &headers, cache, session };
+    let asked = Asked { body: request.body, files: &files, headers: &headers, cache, session };
     generate(state, context, call, parsed, asked).await
 }
 
-/// The request in its dialect, with what it refers to.
+/// The request in its dialect, with the files that it refers to.
 async fn parse<P: Ports>(
     state: &State<P>,
     context: &TenantContext,
     path: &Path<'_>,
     body: &[u8],
     headers: &[(String, String)],
-) -> Result<Box<dyn GenerateRequest>, ApiError> {
+) -> Result<(Box<dyn GenerateRequest>, Files), ApiError> {
     let files = async |ids: Vec<String>| uploads(state, context, &ids).await;
     Ok(match path {
         Path::Responses => {
@@ -126,31 +127,36 @@ async fn parse<P: Ports>(
             let files = files(request.upload_ids()).await?;
             let request = request.with_uploads(&files)?;
             let is_kept = stores_responses(state, context).await?;
-            Box::new(if is_kept { request } else { request.without_store() })
+            let request = if is_kept { request } else { request.without_store() };
+            (Box::new(request), files)
         }
         Path::Messages => {
             let request = MessagesRequest::parse(body, headers)?;
             let files = files(request.upload_ids()).await?;
-            Box::new(request.with_uploads(&files)?)
+            (Box::new(request.with_uploads(&files)?), files)
         }
         Path::Converse { model, is_streaming } => {
             let request = ConverseRequest::parse(model, *is_streaming, body)?;
             let (bucket, tenant) = (state.objects.bucket(), context.tenant_id.as_str());
             let files = files(request.upload_ids(bucket, tenant)?).await?;
-            Box::new(request.with_uploads(files.into_iter().map(|(_, file)| file).collect()))
+            let uploads = files.iter().map(|(_, file)| file.clone()).collect();
+            (Box::new(request.with_uploads(uploads)), files)
         }
         Path::Invoke { model, is_streaming } => {
             let request = InvokeRequest::parse(model, *is_streaming, body, headers)?;
             let files = files(request.upload_ids()).await?;
-            Box::new(request.with_uploads(&files)?)
+            (Box::new(request.with_uploads(&files)?), files)
         }
         _ => {
             let request = ChatRequest::parse(body)?;
             let files = files(request.upload_ids()).await?;
-            Box::new(request.with_uploads(files))
+            (Box::new(request.with_uploads(files.clone())), files)
         }
     })
 }
+
+/// Uploaded files by their ids.
+type Files = Vec<(String, Upload)>;
 
 async fn at_once<P: Ports>(
     state: &Arc<State<P>>,
@@ -186,10 +192,6 @@ async fn own<P: Ports>(
     path: Path<'_>,
     request: HttpRequest<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    // What tenants left with the gateway was said to a model, or is to be.
-    if !matches!(path, Path::Models | Path::Model(_)) {
-        context.require(Permission::InvokeModel)?;
-    }
     let is_deletion = request.method == Method::DELETE;
     // `/v1/models` is OpenAI's and Anthropic's route; Anthropic's SDKs always say their version.
     let shape = if request.headers.contains_key("anthropic-version") {

@@ -6,3 +6,4 @@ mod failures;
 mod remembered;
 mod routing;
 mod support;
+mod unary;

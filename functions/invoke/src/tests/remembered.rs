@@ -69,6 +69,25 @@ async fn whatever_influences_the_answer_is_part_of_the_key() {
 }
 
 #[tokio::test]
+async fn another_file_under_the_same_id_is_another_question() {
+    let scripts = vec![Script::Whole(whole("A cat")), Script::Whole(whole("A dog"))];
+    let gateway = Gateway::new(Limits::default(), scripts);
+    let new = json!({"media_type": "image/png", "bytes": 3});
+    let file = body(gateway.post("acme", "/v1/files", &[], &new).await).await;
+    let id = file["id"].as_str().unwrap();
+    let ask = json!({"model": "converse-a", "max_tokens": 10, "messages": [{"role": "user", "content": [
+        {"type": "image", "source": {"type": "file", "file_id": id}},
+    ]}]});
+    for (picture, says) in [("cat", "miss"), ("cat", "hit"), ("dog", "miss")] {
+        let (key, bytes) = (format!("acme/{id}"), Bytes::from_static(picture.as_bytes()));
+        gateway.state.objects.0.lock().unwrap().insert(key, bytes);
+        let answer = gateway.post("acme", "/v1/messages", USE, &ask).await;
+        assert_eq!(answer.headers()["x-weir-cache"], says, "{picture}");
+        assert!(text(answer).await.contains(picture));
+    }
+}
+
+#[tokio::test]
 async fn a_stored_response_is_there_for_its_tenant_until_it_is_deleted() {
     let scripts = vec![Script::Whole(whole("Hi")), Script::Whole(whole("Again"))];
     let gateway = Gateway::new(Limits::default(), scripts);

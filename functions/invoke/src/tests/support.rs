@@ -103,9 +103,10 @@ impl ProviderAdapter for FakeProvider {
         self.calls.lock().unwrap().push(asked);
         let script = self.scripts.lock().unwrap().pop_front();
         let script = script.expect("the provider is called no more often than scripted");
-        let mut writer = writer(request.protocol);
+        let (protocol, mut writing) = (request.protocol, None);
         let mut write = move |event: Result<Event, ProviderError>| {
             event.map(|event| {
+                let writer = writing.get_or_insert_with(|| writer(protocol));
                 // Some dialects say what was used at the very end only.
                 let is_last = matches!(event, Event::Usage(_));
                 let piece = writer.event(&event);
@@ -266,6 +267,11 @@ fn model(id: &str, protocol: Protocol) -> Arc<Model> {
 impl Gateway {
     /// `acme` (retail) may use `converse-a` and `native-b`, `globex` (markets) only `native-b`.
     pub(super) fn new(limits: Limits, scripts: Vec<Script>) -> Self {
+        Self::with_models(limits, scripts, &[])
+    }
+
+    /// The same, and `acme` may use `further` models.
+    pub(super) fn with_models(limits: Limits, scripts: Vec<Script>, further: &[Model]) -> Self {
         let price = Price {
             input: PicoUsd(1_000_000),
             output: PicoUsd(10_000_000),
@@ -276,8 +282,9 @@ impl Gateway {
             search_unit: None,
             guardrail_unit: None,
         };
-        let models =
-            [model("converse-a", Protocol::Converse), model("native-b", Protocol::OpenaiChat)];
+        let mut models =
+            vec![model("converse-a", Protocol::Converse), model("native-b", Protocol::OpenaiChat)];
+        models.extend(further.iter().cloned().map(Arc::new));
         let book = PriceBook {
             version: "2026-11".into(),
             valid_from: 0,
@@ -293,10 +300,11 @@ impl Gateway {
             retry: RetryPolicy { backoff_ms: 0, ..RetryPolicy::default() },
             has_affinity: false,
         };
-        let tenants = [
+        let mut tenants = [
             entitlements("acme", "retail", &["converse-a", "native-b", "unregistered-c"], limits),
             entitlements("globex", "markets", &["native-b"], limits),
         ];
+        tenants[0].tenant.models.0.extend(further.iter().map(|model| model.id.clone()));
         let meters: Vec<(Scope, Meter)> = tenants
             .iter()
             .flat_map(|tenant| tenant.scopes.iter())
