@@ -1,11 +1,14 @@
 //! The usage record: the immutable fact of one provider call.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tenancy::{InvalidId, LobId, ModelId, PrincipalId, PrincipalKind, TenantId};
+use tenancy::{
+    InvalidId, LobId, ModelId, PrincipalId, PrincipalKind, PriorityClass, ProjectId, TenantId,
+};
 
-use crate::{NanoUsd, TokenUsage};
+use crate::{NanoUsd, ProfileScope, ServiceTier, TokenUsage};
 
 /// Which provider call a record is about: a call of the gateway, and the attempt within it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,7 +106,8 @@ pub enum Outcome {
 
 /// One provider call: who made it, what it consumed, what it costs. Written once, never changed.
 ///
-/// Schema version 2; records of version 1 can be read. Times are Unix milliseconds, amounts nano-USD.
+/// Schema version 3; records of versions 1 and 2 can be read. Times are Unix milliseconds, amounts
+/// nano-USD. `docs/usage-record.md` says the same for who reads the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// Version of this schema.
@@ -119,6 +123,15 @@ pub struct UsageRecord {
     pub principal_id: PrincipalId,
     /// Person or program.
     pub principal_kind: PrincipalKind,
+    /// The project that the call was made for, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<ProjectId>,
+    /// Cost allocation tags of the tenant and of the project, as they were at the time of the call.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// How urgent the call was.
+    #[serde(default)]
+    pub priority_class: PriorityClass,
     /// When the gateway admitted the call.
     pub started_ms: i64,
     /// The client's dialect, for example `openai.chat_completions`.
@@ -132,6 +145,12 @@ pub struct UsageRecord {
     pub provider: String,
     /// The provider's Region.
     pub region: String,
+    /// Where the provider was allowed to run it.
+    #[serde(default)]
+    pub profile_scope: ProfileScope,
+    /// The service tier that it ran in.
+    #[serde(default)]
+    pub service_tier: ServiceTier,
     /// The provider's id of the call, if it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_request_id: Option<String>,
@@ -147,8 +166,16 @@ pub struct UsageRecord {
     pub is_estimated: bool,
     /// The price book that `cost` was computed with.
     pub price_version: String,
+    /// Whether there was a price. `false` where a tenant may use models that nobody has priced: the
+    /// call then costs nothing here, whatever its provider takes.
+    #[serde(default = "yes")]
+    pub is_priced: bool,
     /// What the call costs.
     pub cost_nanousd: NanoUsd,
+    /// What it had cost if no input had been read from or written to a prompt cache: the difference
+    /// is what caching saved, or what it cost where writes were never read.
+    #[serde(default)]
+    pub uncached_cost_nanousd: NanoUsd,
     /// What had been reserved for it.
     pub reserved_nanousd: NanoUsd,
     /// How it ended.
@@ -160,11 +187,19 @@ pub struct UsageRecord {
     pub time_to_first_token_ms: Option<u64>,
     /// The gateway's own share of the time before the provider was called.
     pub gateway_ms: u64,
+    /// The meters that hold a reservation for this call, as `admission::MeterRef` writes them. Empty
+    /// in records of schema 2, whose reservations were in the tenant's and the line of business'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl UsageRecord {
     /// The current version of the schema.
-    pub const SCHEMA: u32 = 2;
+    pub const SCHEMA: u32 = 3;
 }
 
 #[cfg(test)]

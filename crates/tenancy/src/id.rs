@@ -100,6 +100,12 @@ id! {
 }
 
 id! {
+    /// A piece of work inside a tenant that has its own limits and its own line on the bill. Same shape as [`TenantId`].
+    ProjectId, "project id", is_label,
+    "use 3 to 40 lower-case letters, digits and hyphens, starting with a letter and not ending in a hyphen"
+}
+
+id! {
     /// A model as clients name it, for example `anthropic.claude-sonnet-4-5`.
     ModelId, "model id", is_model_id,
     "use 1 to 256 letters, digits and the characters . _ : / -"

@@ -11,7 +11,7 @@ mod tenant;
 pub use directory::{
     Client, Directory, Issuer, ReadDirectoryError, SigningAlgorithm, TenantRecord,
 };
-pub use id::{InvalidId, LobId, ModelId, TenantId};
+pub use id::{InvalidId, LobId, ModelId, ProjectId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
 pub use role::{Permission, PermissionDenied, Role, Scope};
-pub use tenant::{ModelAllowlist, ResponseCache, Status, Tenant, TenantContext, TenantSettings};
+pub use tenant::{ModelAllowlist, PriorityClass, ResponseCache, Status, Tenant, TenantContext, TenantSettings};

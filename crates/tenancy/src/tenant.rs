@@ -16,6 +16,23 @@ pub enum Status {
     Suspended,
 }
 
+/// How urgent a call is. A limit may keep a share of itself for the more urgent classes.
+///
+/// Declared in rising order: what is kept for a class is kept from all that stand before it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PriorityClass {
+    /// Can wait: bulk work.
+    Batch,
+    /// Neither of the others.
+    #[default]
+    Standard,
+    /// Somebody is waiting for the answer.
+    Interactive,
+}
+
 /// The models that a tenant may call.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
