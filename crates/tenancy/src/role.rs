@@ -30,15 +30,45 @@ pub enum Permission {
     InvokeModel,
     /// See which models the tenant may use.
     ListModels,
+    /// See one's own usage, records and remaining limits.
+    ReadOwnUsage,
+    /// See the whole tenant's usage.
+    ReadTenantUsage,
+    /// See the usage of the line of business that the tenant belongs to.
+    ReadLobUsage,
+    /// See everybody's usage.
+    ReadOrgUsage,
+    /// See how the tenant's own limits are set, and how they were.
+    ReadLimits,
+    /// Ask for a temporary raise of a limit.
+    RequestRaise,
+    /// Set limits of the tenant's projects and principals, and grant raises of them.
+    ManageMemberLimits,
+    /// Set limits of a tenant, and grant raises of them.
+    ManageTenantLimits,
+    /// Set limits of a line of business, and grant raises of them.
+    ManageLobLimits,
+    /// Set limits of the organisation, and grant raises of them.
+    ManageOrgLimits,
+    /// See what models cost.
+    ReadPrices,
+    /// Set prices that override those of the price book.
+    ManagePrices,
+    /// See the tenant's statements.
+    ReadStatements,
+    /// Close months, and post credits and adjustments.
+    ManageBilling,
 }
 
 /// A scope of the gateway's own resource server; a token that carries any is narrowed to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// `weir/invoke`: call and list models.
+    /// `weir/invoke`: call and list models, and ask for more where a limit is in the way.
     Invoke,
     /// `weir/read`: read only.
     Read,
+    /// `weir/admin`: read and change what the role may; call nothing.
+    Admin,
 }
 
 /// The caller's role or scopes do not permit what it asked for.
@@ -50,27 +80,101 @@ pub struct PermissionDenied {
 }
 
 impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 16] = [
+        Self::InvokeModel,
+        Self::ListModels,
+        Self::ReadOwnUsage,
+        Self::ReadTenantUsage,
+        Self::ReadLobUsage,
+        Self::ReadOrgUsage,
+        Self::ReadLimits,
+        Self::RequestRaise,
+        Self::ManageMemberLimits,
+        Self::ManageTenantLimits,
+        Self::ManageLobLimits,
+        Self::ManageOrgLimits,
+        Self::ReadPrices,
+        Self::ManagePrices,
+        Self::ReadStatements,
+        Self::ManageBilling,
+    ];
+
     /// What the permission allows, to complete "not permitted to ...".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvokeModel => "call models",
             Self::ListModels => "list models",
+            Self::ReadOwnUsage => "see usage",
+            Self::ReadTenantUsage => "see the tenant's usage",
+            Self::ReadLobUsage => "see the usage of a line of business",
+            Self::ReadOrgUsage => "see the usage of the organisation",
+            Self::ReadLimits => "see how limits are set",
+            Self::RequestRaise => "ask for a raise of a limit",
+            Self::ManageMemberLimits => "change limits of projects and principals",
+            Self::ManageTenantLimits => "change limits of a tenant",
+            Self::ManageLobLimits => "change limits of a line of business",
+            Self::ManageOrgLimits => "change limits of the organisation",
+            Self::ReadPrices => "see prices",
+            Self::ManagePrices => "change prices",
+            Self::ReadStatements => "see statements",
+            Self::ManageBilling => "close months or post credits",
         }
     }
 
-    /// The permission table, role by role.
+    /// The permission table, role by role. Who may set a limit is never who is held to it: that is
+    /// the level above.
     pub fn is_granted_to(self, role: Role) -> bool {
         match self {
-            Self::ListModels => true,
-            Self::InvokeModel => !matches!(role, Role::Viewer),
+            Self::ListModels | Self::ReadOwnUsage | Self::ReadPrices | Self::RequestRaise => true,
+            Self::InvokeModel => role != Role::Viewer,
+            Self::ReadTenantUsage | Self::ReadLimits => {
+                matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin | Role::Viewer)
+            }
+            Self::ManageMemberLimits | Self::ReadStatements => {
+                matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin)
+            }
+            Self::ReadLobUsage | Self::ManageTenantLimits => {
+                matches!(role, Role::OrgAdmin | Role::LobAdmin)
+            }
+            Self::ReadOrgUsage
+            | Self::ManageLobLimits
+            | Self::ManageOrgLimits
+            | Self::ManagePrices
+            | Self::ManageBilling => role == Role::OrgAdmin,
         }
     }
 
     /// The permission table, scope by scope.
     fn is_within(self, scope: Scope) -> bool {
-        match (self, scope) {
-            (_, Scope::Invoke) | (Self::ListModels, Scope::Read) => true,
-            (Self::InvokeModel, Scope::Read) => false,
+        match scope {
+            Scope::Invoke => {
+                matches!(self, Self::InvokeModel | Self::ListModels | Self::RequestRaise)
+            }
+            Scope::Read => self.is_read(),
+            Scope::Admin => self != Self::InvokeModel,
+        }
+    }
+
+    /// Whether it changes nothing.
+    fn is_read(self) -> bool {
+        match self {
+            Self::ListModels
+            | Self::ReadOwnUsage
+            | Self::ReadTenantUsage
+            | Self::ReadLobUsage
+            | Self::ReadOrgUsage
+            | Self::ReadLimits
+            | Self::ReadPrices
+            | Self::ReadStatements => true,
+            Self::InvokeModel
+            | Self::RequestRaise
+            | Self::ManageMemberLimits
+            | Self::ManageTenantLimits
+            | Self::ManageLobLimits
+            | Self::ManageOrgLimits
+            | Self::ManagePrices
+            | Self::ManageBilling => false,
         }
     }
 
@@ -129,6 +233,7 @@ impl Scope {
         match self {
             Self::Invoke => "weir/invoke",
             Self::Read => "weir/read",
+            Self::Admin => "weir/admin",
         }
     }
 }
@@ -137,7 +242,7 @@ impl FromStr for Scope {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        [Self::Invoke, Self::Read]
+        [Self::Invoke, Self::Read, Self::Admin]
             .into_iter()
             .find(|scope| scope.as_str() == name)
             .ok_or(UnknownName)
@@ -164,5 +269,66 @@ mod tests {
         check(Permission::InvokeModel, &[Role::Machine], &[Scope::Read, Scope::Invoke], true);
         check(Permission::ListModels, &[Role::Viewer], &[Scope::Read], true);
         check(Permission::ListModels, &[], &[], false);
+        check(Permission::ReadTenantUsage, &[Role::OrgAdmin], &[Scope::Invoke], false);
+        check(Permission::ManageTenantLimits, &[Role::LobAdmin], &[Scope::Read], false);
+        check(Permission::ManageTenantLimits, &[Role::LobAdmin], &[Scope::Admin], true);
+        check(Permission::ManageTenantLimits, &[Role::TenantAdmin], &[Scope::Admin], false);
+        check(Permission::InvokeModel, &[Role::Machine], &[Scope::Admin], false);
+    }
+
+    /// The table as people read it: `O`rg, `L`OB and `T`enant admin, `D`eveloper, `V`iewer, `M`achine;
+    /// then the scopes `i`nvoke, `r`ead, `a`dmin.
+    #[test]
+    fn the_permission_table() {
+        const ROLES: [(char, Role); 6] = [
+            ('O', Role::OrgAdmin),
+            ('L', Role::LobAdmin),
+            ('T', Role::TenantAdmin),
+            ('D', Role::Developer),
+            ('V', Role::Viewer),
+            ('M', Role::Machine),
+        ];
+        const SCOPES: [(char, Scope); 3] =
+            [('i', Scope::Invoke), ('r', Scope::Read), ('a', Scope::Admin)];
+        let row = |permission: Permission| {
+            let granted = ROLES
+                .iter()
+                .map(|(name, role)| if permission.is_granted_to(*role) { *name } else { '-' });
+            let within = SCOPES.iter().map(
+                |(name, scope)| {
+                    if permission.is_within(*scope) { *name } else { '-' }
+                },
+            );
+            format!("{} {} {permission:?}", granted.collect::<String>(), within.collect::<String>())
+        };
+        assert_eq!(
+            Permission::ALL.map(row).to_vec(),
+            [
+                "OLTD-M i-- InvokeModel",
+                "OLTDVM ira ListModels",
+                "OLTDVM -ra ReadOwnUsage",
+                "OLT-V- -ra ReadTenantUsage",
+                "OL---- -ra ReadLobUsage",
+                "O----- -ra ReadOrgUsage",
+                "OLT-V- -ra ReadLimits",
+                "OLTDVM i-a RequestRaise",
+                "OLT--- --a ManageMemberLimits",
+                "OL---- --a ManageTenantLimits",
+                "O----- --a ManageLobLimits",
+                "O----- --a ManageOrgLimits",
+                "OLTDVM -ra ReadPrices",
+                "O----- --a ManagePrices",
+                "OLT--- -ra ReadStatements",
+                "O----- --a ManageBilling",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for scope in [Scope::Invoke, Scope::Read, Scope::Admin] {
+            assert_eq!(scope.as_str().parse(), Ok(scope));
+        }
+        assert_eq!("weir/root".parse::<Scope>(), Err(UnknownName));
     }
 }
