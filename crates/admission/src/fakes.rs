@@ -3,33 +3,40 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use metering::{NanoUsd, RecordId, UsageRecord};
-use tenancy::{TenantContext, TenantId};
+use metering::{RecordId, UsageRecord};
+use tenancy::{Status, TenantContext, TenantId};
 
 use crate::{
-    Denial, LimitedScope, Meter, MeterStore, Reservation, Scope, SettlementStore, Standing,
-    StoreError, UsageStore,
+    Calendar, Denial, Gate, Meter, MeterRef, MeterStore, Reservation, Scope, SettlementStore,
+    Standing, StoreError, UsageStore, Used,
 };
 
 /// Meters and records in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InMemoryLedger {
+    calendar: Calendar,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    meters: BTreeMap<Scope, Meter>,
+    meters: BTreeMap<MeterRef, Meter>,
     records: BTreeMap<(TenantId, String), UsageRecord>,
     failing: HashSet<&'static str>,
 }
 
+impl Default for InMemoryLedger {
+    fn default() -> Self {
+        Self::with_meters([])
+    }
+}
+
 impl InMemoryLedger {
-    /// A ledger with these meters.
+    /// A ledger with these meters, of scopes that are not sharded, in UTC.
     pub fn with_meters(meters: impl IntoIterator<Item = (Scope, Meter)>) -> Self {
-        Self {
-            state: Mutex::new(State { meters: meters.into_iter().collect(), ..State::default() }),
-        }
+        let meters = meters.into_iter().map(|(scope, meter)| (MeterRef::of(scope), meter));
+        let state = State { meters: meters.collect(), ..State::default() };
+        Self { calendar: Calendar::utc(), state: Mutex::new(state) }
     }
 
     /// Makes every later `operation` fail; no operation does at first.
@@ -37,20 +44,27 @@ impl InMemoryLedger {
         self.lock().failing.insert(operation);
     }
 
-    /// The meter of `scope`, empty if there is none.
+    /// The meter of an unsharded scope for all models, empty if there is none.
     pub fn meter_of(&self, scope: &Scope) -> Meter {
-        self.lock()
-            .meters
-            .get(scope)
-            .cloned()
-            .unwrap_or_else(|| Meter::new(tenancy::Status::Suspended, 0))
+        let found = self.lock().meters.get(&MeterRef::of(scope.clone())).cloned();
+        found.unwrap_or_else(|| Meter::new(Status::Suspended, 0))
     }
 
-    /// Changes the meter of `scope`.
+    /// Every meter.
+    pub fn all_meters(&self) -> BTreeMap<MeterRef, Meter> {
+        self.lock().meters.clone()
+    }
+
+    /// Changes the meter of an unsharded scope for all models.
     pub fn update_meter(&self, scope: &Scope, change: impl FnOnce(&mut Meter)) {
-        if let Some(meter) = self.lock().meters.get_mut(scope) {
+        if let Some(meter) = self.lock().meters.get_mut(&MeterRef::of(scope.clone())) {
             change(meter);
         }
+    }
+
+    /// Sets a meter, whichever it is.
+    pub fn set_meter(&self, meter_ref: MeterRef, meter: Meter) {
+        self.lock().meters.insert(meter_ref, meter);
     }
 
     /// Every record, in the order of tenant and id.
@@ -86,18 +100,18 @@ impl InMemoryLedger {
         Ok(is_new)
     }
 
-    fn change(
+    fn replace(
         &self,
         operation: &'static str,
-        scope: &Scope,
+        meter: &MeterRef,
         id: &RecordId,
-        change: impl FnOnce(&mut Meter),
+        used: Used,
     ) -> Result<bool, StoreError> {
-        let mut state = self.begin(operation, scope)?;
-        let Some(meter) = state.meters.get_mut(scope).filter(|meter| meter.is_open(id)) else {
+        let mut state = self.begin(operation, meter)?;
+        let Some(meter) = state.meters.get_mut(meter).filter(|meter| meter.is_open(id)) else {
             return Ok(false);
         };
-        change(meter);
+        meter.settle(&self.calendar, id, used);
         Ok(true)
     }
 }
@@ -106,31 +120,36 @@ impl MeterStore for InMemoryLedger {
     async fn reserve(
         &self,
         _context: &TenantContext,
-        scope: &LimitedScope,
+        gate: &Gate,
         id: &RecordId,
         reservation: &Reservation,
     ) -> Result<Result<Standing, Denial>, StoreError> {
-        let mut state = self.begin("reserve", &scope.scope)?;
-        let Some(meter) = state.meters.get_mut(&scope.scope) else {
+        let mut state = self.begin("reserve", &gate.meter)?;
+        if gate.entitlement_version.is_none() {
+            let new = || Meter::new(Status::Active, 0);
+            state.meters.entry(gate.meter.clone()).or_insert_with(new);
+        }
+        let Some(meter) = state.meters.get_mut(&gate.meter) else {
             return Ok(Err(Denial::Unknown));
         };
         if meter.is_open(id) {
-            return Ok(Ok(meter.standing(reservation.minute)));
+            return Ok(Ok(meter.standing(&self.calendar, reservation.minute)));
         }
-        Ok(meter.decide(&scope.limits, scope.entitlement_version, reservation).map(|roll| {
-            meter.reserve(roll, id, reservation.clone());
-            meter.standing(reservation.minute)
+        Ok(meter.decide(&self.calendar, gate, reservation).map(|roll| {
+            meter.reserve(gate, roll, id, reservation.clone());
+            meter.standing(&self.calendar, reservation.minute)
         }))
     }
 
-    async fn release(
+    async fn close(
         &self,
         _context: &TenantContext,
-        scope: &Scope,
+        meter: &MeterRef,
         id: &RecordId,
         _reservation: &Reservation,
+        used: Used,
     ) -> Result<(), StoreError> {
-        self.change("release", scope, id, |meter| meter.release(id)).map(|_| ())
+        self.replace("close", meter, id, used).map(|_| ())
     }
 }
 
@@ -145,12 +164,12 @@ impl UsageStore for InMemoryLedger {
 }
 
 impl SettlementStore for InMemoryLedger {
-    async fn scopes(&self) -> Result<Vec<Scope>, StoreError> {
-        Ok(self.begin("scopes", &"the ledger")?.meters.keys().cloned().collect())
+    async fn meters(&self) -> Result<Vec<MeterRef>, StoreError> {
+        Ok(self.begin("meters", &"the ledger")?.meters.keys().cloned().collect())
     }
 
-    async fn meter(&self, scope: &Scope) -> Result<Option<Meter>, StoreError> {
-        Ok(self.begin("meter", scope)?.meters.get(scope).cloned())
+    async fn meter(&self, meter: &MeterRef) -> Result<Option<Meter>, StoreError> {
+        Ok(self.begin("meter", meter)?.meters.get(meter).cloned())
     }
 
     async fn record(
@@ -167,15 +186,10 @@ impl SettlementStore for InMemoryLedger {
 
     async fn settle(
         &self,
-        scope: &Scope,
+        meter: &MeterRef,
         id: &RecordId,
-        tokens: u64,
-        amount: NanoUsd,
+        used: Used,
     ) -> Result<bool, StoreError> {
-        self.change("settle", scope, id, |meter| meter.settle(id, tokens, amount))
-    }
-
-    async fn release_orphan(&self, scope: &Scope, id: &RecordId) -> Result<bool, StoreError> {
-        self.change("release", scope, id, |meter| meter.release(id))
+        self.replace("settle", meter, id, used)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
-use metering::{NanoUsd, RecordId, UsageRecord};
+use metering::{RecordId, UsageRecord};
 use tenancy::{TenantContext, TenantId};
 
-use crate::{Denial, LimitedScope, Meter, Reservation, Scope, Standing};
+use crate::{Denial, Gate, Meter, MeterRef, Reservation, Standing, Used};
 
 /// The ledger could not be read or written; trying again is safe.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +13,7 @@ use crate::{Denial, LimitedScope, Meter, Reservation, Scope, Standing};
 pub struct StoreError {
     /// What was tried, for example `reserve`.
     pub operation: &'static str,
-    /// For what: a scope or a record.
+    /// For what: a meter or a record.
     pub subject: String,
     /// What the store said.
     pub source: Box<dyn Error + Send + Sync>,
@@ -21,22 +21,24 @@ pub struct StoreError {
 
 /// Reserves for one provider call, as its caller.
 pub trait MeterStore: Send + Sync {
-    /// Takes `reservation` from the scope's limits, in one conditional write; taking it again changes nothing.
+    /// Takes `reservation` through `gate`, in one conditional write; taking it again changes nothing.
     fn reserve(
         &self,
         context: &TenantContext,
-        scope: &LimitedScope,
+        gate: &Gate,
         id: &RecordId,
         reservation: &Reservation,
     ) -> impl Future<Output = Result<Result<Standing, Denial>, StoreError>> + Send;
 
-    /// Gives back `reservation`, whose call was never made; nothing if it is not open.
-    fn release(
+    /// Replaces `reservation` by what was used of it; nothing if it is not open. Its caller's own part of
+    /// what the ledger's stream does anyway, for what must not wait for that.
+    fn close(
         &self,
         context: &TenantContext,
-        scope: &Scope,
+        meter: &MeterRef,
         id: &RecordId,
         reservation: &Reservation,
+        used: Used,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
@@ -52,13 +54,13 @@ pub trait UsageStore: Send + Sync {
 
 /// Settles and repairs, for all tenants; only `metering-aggregator` has it.
 pub trait SettlementStore: Send + Sync {
-    /// Every scope that has a meter.
-    fn scopes(&self) -> impl Future<Output = Result<Vec<Scope>, StoreError>> + Send;
+    /// Every meter that there is.
+    fn meters(&self) -> impl Future<Output = Result<Vec<MeterRef>, StoreError>> + Send;
 
-    /// A scope's meter, read consistently.
+    /// A meter, read consistently.
     fn meter(
         &self,
-        scope: &Scope,
+        meter: &MeterRef,
     ) -> impl Future<Output = Result<Option<Meter>, StoreError>> + Send;
 
     /// The record of a provider call, read consistently.
@@ -74,19 +76,12 @@ pub trait SettlementStore: Send + Sync {
         record: &UsageRecord,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Replaces a reservation by what was used, in one conditional write; whether it was still open.
+    /// Replaces a reservation by its part of what was used, in one conditional write; whether it was
+    /// still open.
     fn settle(
         &self,
-        scope: &Scope,
+        meter: &MeterRef,
         id: &RecordId,
-        tokens: u64,
-        amount: NanoUsd,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
-
-    /// Gives back a reservation whose call was never made; whether it was still open.
-    fn release_orphan(
-        &self,
-        scope: &Scope,
-        id: &RecordId,
+        used: Used,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

@@ -14,4 +14,6 @@ pub use directory::{
 pub use id::{InvalidId, LobId, ModelId, ProjectId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
 pub use role::{Permission, PermissionDenied, Role, Scope};
-pub use tenant::{ModelAllowlist, PriorityClass, ResponseCache, Status, Tenant, TenantContext, TenantSettings};
+pub use tenant::{
+    ModelAllowlist, PriorityClass, Project, ResponseCache, Status, Tenant, TenantContext, TenantSettings,
+};

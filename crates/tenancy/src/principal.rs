@@ -12,7 +12,7 @@ pub struct InvalidPrincipal;
 /// Who acts in a tenant: the subject of a person's token or a machine client's id.
 ///
 /// 1 to 128 printable ASCII characters; never an e-mail address or a name, so it may be logged.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PrincipalId(String);
 

@@ -1,10 +1,12 @@
 //! The tenant itself, and the context in which one call runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LobId, ModelId, Permission, PermissionDenied, Principal, Role, Scope, TenantId};
+use crate::{
+    LobId, ModelId, Permission, PermissionDenied, Principal, PrincipalId, ProjectId, Role, Scope, TenantId,
+};
 
 /// Whether a tenant or line of business may be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +64,29 @@ pub struct Tenant {
     /// What it chose for itself.
     #[serde(default)]
     pub settings: TenantSettings,
+    /// Pieces of its work that have their own limits and their own lines on the bill.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub projects: BTreeMap<ProjectId, Project>,
+    /// Cost allocation tags: they stand in each of its usage records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// Counts every change of what the tenant may do, so that a cached copy can be told from a fresh one.
     pub entitlement_version: u64,
+}
+
+/// A piece of a tenant's work.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Project {
+    /// Who works on it; everybody in the tenant if it is empty. The calls of a principal that is a
+    /// member of this project only are the project's, without being marked so.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub members: BTreeSet<PrincipalId>,
+    /// Cost allocation tags of its calls, beside the tenant's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// How urgent its calls are; as the tenant's if unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class: Option<PriorityClass>,
 }
 
 /// A tenant's own choices. None of them gives a right or lifts a limit.
@@ -75,6 +98,9 @@ pub struct TenantSettings {
     /// For how many days responses are stored for later turns: 30 if unset, never if 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored_responses_days: Option<u32>,
+    /// How urgent its calls are, where no project says otherwise.
+    #[serde(default)]
+    pub priority_class: PriorityClass,
 }
 
 /// How answers are kept.
@@ -82,6 +108,14 @@ pub struct TenantSettings {
 pub struct ResponseCache {
     /// For how long, in seconds.
     pub ttl_s: u32,
+}
+
+impl Tenant {
+    /// How urgent a call for `project` is.
+    pub fn priority_class(&self, project: Option<&ProjectId>) -> PriorityClass {
+        let project = project.and_then(|id| self.projects.get(id)?.priority_class);
+        project.unwrap_or(self.settings.priority_class)
+    }
 }
 
 impl TenantSettings {
