@@ -167,7 +167,7 @@ fn parse_time(text: &str) -> Result<Timestamp, RowError> {
     let invalid = || RowError::Time(text.chars().take(64).collect());
     text.parse::<Timestamp>().or_else(|_| {
         let local = text.parse::<jiff::civil::DateTime>().map_err(|_| invalid())?;
-        Ok(local.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| invalid())?.timestamp())
+        jiff::tz::TimeZone::UTC.to_timestamp(local).map_err(|_| invalid())
     })
 }
 

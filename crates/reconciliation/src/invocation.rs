@@ -64,17 +64,21 @@ struct Identity {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Input {
-    input_token_count: Option<u64>,
-    cache_read_input_token_count: Option<u64>,
-    cache_write_input_token_count: Option<u64>,
+    #[serde(rename = "inputTokenCount")]
+    plain: Option<u64>,
+    #[serde(rename = "cacheReadInputTokenCount")]
+    cache_read: Option<u64>,
+    #[serde(rename = "cacheWriteInputTokenCount")]
+    cache_write: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Output {
-    output_token_count: Option<u64>,
+    #[serde(rename = "outputTokenCount")]
+    tokens: Option<u64>,
 }
 
 impl From<Line> for Invocation {
@@ -87,10 +91,10 @@ impl From<Line> for Invocation {
             at: line.timestamp,
             principal: line.identity.arn,
             tokens: LoggedTokens {
-                input: line.input.input_token_count.unwrap_or_default(),
-                output: line.output.output_token_count.unwrap_or_default(),
-                cache_read: line.input.cache_read_input_token_count.unwrap_or_default(),
-                cache_write: line.input.cache_write_input_token_count.unwrap_or_default(),
+                input: line.input.plain.unwrap_or_default(),
+                output: line.output.tokens.unwrap_or_default(),
+                cache_read: line.input.cache_read.unwrap_or_default(),
+                cache_write: line.input.cache_write.unwrap_or_default(),
             },
         }
     }

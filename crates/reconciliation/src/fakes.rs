@@ -1,0 +1,286 @@
+//! What AWS would bill and log for a set of usage records: files in AWS's shapes, for tests.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use metering::{ModelChoice, NanoUsd, Outcome, PicoUsd, RecordId, TokenUsage, UsageRecord};
+use metering::{ProfileScope, ServiceTier};
+use serde_json::json;
+use tenancy::{PrincipalId, PrincipalKind, PriorityClass};
+
+use crate::amount::Amount;
+use crate::caller::Gateway;
+use crate::class::{Terms, TokenClass, base_model, quantities};
+use crate::cur::{LineItem, LineKind};
+use crate::ledger::{UnitPrices, called_at};
+use crate::usage_type::UsageTypes;
+
+/// Columns of CUR 2.0, as its column dictionary has them, that an export of Bedrock usage fills or that
+/// readers could stumble over.
+const COLUMNS: [&str; 62] = [
+    "bill_bill_type",
+    "bill_billing_entity",
+    "bill_billing_period_end_date",
+    "bill_billing_period_start_date",
+    "bill_invoice_id",
+    "bill_invoicing_entity",
+    "bill_payer_account_id",
+    "bill_payer_account_name",
+    "cost_category",
+    "discount",
+    "discount_bundled_discount",
+    "discount_total_discount",
+    "identity_line_item_id",
+    "identity_time_interval",
+    "line_item_availability_zone",
+    "line_item_blended_cost",
+    "line_item_blended_rate",
+    "line_item_currency_code",
+    "line_item_iam_principal",
+    "line_item_legal_entity",
+    "line_item_line_item_description",
+    "line_item_line_item_type",
+    "line_item_net_unblended_cost",
+    "line_item_net_unblended_rate",
+    "line_item_normalization_factor",
+    "line_item_normalized_usage_amount",
+    "line_item_operation",
+    "line_item_product_code",
+    "line_item_resource_id",
+    "line_item_tax_type",
+    "line_item_unblended_cost",
+    "line_item_unblended_rate",
+    "line_item_usage_account_id",
+    "line_item_usage_account_name",
+    "line_item_usage_amount",
+    "line_item_usage_end_date",
+    "line_item_usage_start_date",
+    "line_item_usage_type",
+    "line_item_user_identifier",
+    "pricing_currency",
+    "pricing_lease_contract_length",
+    "pricing_offering_class",
+    "pricing_public_on_demand_cost",
+    "pricing_public_on_demand_rate",
+    "pricing_purchase_option",
+    "pricing_rate_code",
+    "pricing_rate_id",
+    "pricing_term",
+    "pricing_unit",
+    "product",
+    "product_comment",
+    "product_fee_code",
+    "product_from_location",
+    "product_instance_type",
+    "product_location",
+    "product_product_family",
+    "product_region_code",
+    "product_servicecode",
+    "product_sku",
+    "product_usagetype",
+    "resource_tags",
+    "tags",
+];
+
+/// A call as AWS saw it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What it consumed, of what, when.
+    pub record: UsageRecord,
+    /// Who called, if not its tenant through the gateway; empty if AWS does not say.
+    pub principal: Option<String>,
+}
+
+impl Call {
+    /// The call of a record.
+    pub fn of(record: &UsageRecord) -> Self {
+        Self { record: record.clone(), principal: None }
+    }
+
+    fn principal(&self, gateway: &Gateway) -> String {
+        self.principal.clone().unwrap_or_else(|| gateway.principal(&self.record.tenant_id))
+    }
+}
+
+/// A completed call, priced by `prices`.
+pub fn record(
+    number: u64,
+    (tenant, model): (&str, &str),
+    at: Timestamp,
+    usage: TokenUsage,
+    prices: &impl UnitPrices,
+) -> Result<UsageRecord, Box<dyn std::error::Error + Send + Sync>> {
+    let ms = at.as_millisecond();
+    let mut record = UsageRecord {
+        schema: UsageRecord::SCHEMA,
+        id: RecordId::first(call_id(at, number)),
+        tenant_id: tenant.parse()?,
+        lob_id: "retail".parse()?,
+        principal_id: PrincipalId::try_from(format!("client:{tenant}"))?,
+        principal_kind: PrincipalKind::Machine,
+        project_id: None,
+        tags: BTreeMap::new(),
+        priority_class: PriorityClass::default(),
+        started_ms: ms,
+        dialect: "openai.chat_completions".into(),
+        choice: ModelChoice::of(base_model(model).parse()?),
+        provider_model_id: model.into(),
+        provider: crate::ledger::PROVIDER.into(),
+        region: "us-east-1".into(),
+        profile_scope: ProfileScope::of_model_id(model),
+        service_tier: ServiceTier::Default,
+        provider_request_id: Some(format!("request-{number}")),
+        is_streamed: false,
+        is_cache_hit: false,
+        usage,
+        is_estimated: false,
+        price_version: "2026-11".into(),
+        is_priced: true,
+        cost_nanousd: NanoUsd::ZERO,
+        uncached_cost_nanousd: NanoUsd::ZERO,
+        reserved_nanousd: NanoUsd::ZERO,
+        outcome: Outcome::Completed,
+        latency_ms: 1_000,
+        time_to_first_token_ms: None,
+        gateway_ms: 5,
+        meters: Vec::new(),
+    };
+    price(&mut record, prices);
+    Ok(record)
+}
+
+/// The id of a call made at `at`: a UUID of version 7.
+pub fn call_id(at: Timestamp, number: u64) -> String {
+    format!("{:012x}7000{number:016x}", at.as_millisecond())
+}
+
+/// Gives `record` the cost that `prices` say.
+pub fn price(record: &mut UsageRecord, prices: &impl UnitPrices) {
+    let pico: u128 = quantities(&record.usage)
+        .map(|(class, quantity)| {
+            let price = prices.unit_price(record, class).unwrap_or(PicoUsd(0));
+            u128::from(quantity) * u128::from(price.0)
+        })
+        .sum();
+    record.cost_nanousd = NanoUsd(u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX));
+}
+
+/// What AWS bills for `calls`: per hour, caller and usage type one line, in thousands of tokens. What the
+/// table has no name for is not billed, so use models that it has.
+pub fn bill(
+    calls: &[Call],
+    gateway: &Gateway,
+    usage_types: &UsageTypes,
+    prices: &impl UnitPrices,
+) -> Vec<LineItem> {
+    let mut lines: BTreeMap<(i64, String, String), LineItem> = BTreeMap::new();
+    for call in calls {
+        let record = &call.record;
+        let hour = called_at(record).as_second().div_euclid(3_600) * 3_600;
+        let terms = Terms::new(&record.region, record.service_tier, record.profile_scope);
+        let principal = call.principal(gateway);
+        for (class, quantity) in quantities(&record.usage) {
+            let model = base_model(&record.provider_model_id);
+            let Some(usage_type) = usage_types.name(model, class, &terms) else { continue };
+            let cost = prices.unit_price(record, class).unwrap_or_default();
+            let (quantity, cost) = (i128::from(quantity), i128::from(cost.0));
+            let (pricing_unit, one) = match class {
+                TokenClass::Image => ("Images", 1_000_000_000_000),
+                TokenClass::SearchUnit => ("Search Units", 1_000_000_000_000),
+                _ => ("1K tokens", 1_000_000_000),
+            };
+            let line =
+                lines.entry((hour, principal.clone(), usage_type.clone())).or_insert_with(|| {
+                    LineItem {
+                        usage_start: Timestamp::from_second(hour).unwrap_or_default(),
+                        product_code: "AmazonBedrock".into(),
+                        usage_type,
+                        pricing_unit: pricing_unit.into(),
+                        principal: Some(principal.clone())
+                            .filter(|principal| !principal.is_empty()),
+                        ..LineItem::default()
+                    }
+                });
+            line.amount += Amount(quantity * one);
+            line.cost += Amount(quantity * cost);
+        }
+    }
+    lines.into_values().collect()
+}
+
+/// A file of an export.
+pub fn cur_csv_gz(items: &[LineItem]) -> Result<Vec<u8>, csv::Error> {
+    let gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut writer = csv::Writer::from_writer(gzip);
+    writer.write_record(COLUMNS)?;
+    for (number, item) in items.iter().enumerate() {
+        writer.write_record(COLUMNS.iter().map(|column| value(item, number, column)))?;
+    }
+    let gzip = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
+    Ok(gzip.finish()?)
+}
+
+fn value(item: &LineItem, number: usize, column: &str) -> String {
+    let kind = match item.kind {
+        LineKind::Usage => "Usage",
+        LineKind::Credit => "Credit",
+        LineKind::Fee => "Tax",
+        LineKind::Other => "SomethingNew",
+    };
+    match column {
+        "bill_bill_type" => "Anniversary".into(),
+        "bill_billing_entity" => "AWS".into(),
+        "identity_line_item_id" => format!("line-{number}"),
+        "line_item_currency_code" | "pricing_currency" => "USD".into(),
+        "line_item_iam_principal" => item.principal.clone().unwrap_or_default(),
+        "line_item_line_item_description" => "$0.0033 per 1K tokens, \"input\"\nand more".into(),
+        "line_item_line_item_type" => kind.into(),
+        "line_item_product_code" => item.product_code.clone(),
+        "line_item_unblended_cost" | "line_item_blended_cost" => item.cost.to_string(),
+        "line_item_usage_account_id" | "bill_payer_account_id" => "123456789012".into(),
+        "line_item_usage_amount" => item.amount.to_string(),
+        "line_item_usage_start_date" => format!("{:.3}", item.usage_start),
+        "line_item_usage_type" | "product_usagetype" => item.usage_type.clone(),
+        "pricing_unit" => item.pricing_unit.clone(),
+        "product" => match &item.product_name {
+            Some(name) => json!({"product_name": name}).to_string(),
+            None => "{}".into(),
+        },
+        "tags" => serde_json::to_string(&item.tags).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// A file of the log of invocations of `calls`.
+pub fn invocation_log_gz(calls: &[Call], gateway: &Gateway) -> std::io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    for call in calls {
+        let UsageRecord { usage, region, provider_model_id, .. } = &call.record;
+        let line = json!({
+            "schemaType": "ModelInvocationLog",
+            "schemaVersion": "1.0",
+            "timestamp": called_at(&call.record).to_string(),
+            "accountId": "123456789012",
+            "identity": {"arn": call.principal(gateway)},
+            "region": region,
+            "requestId": call.record.provider_request_id,
+            "operation": "Converse",
+            "modelId": provider_model_id,
+            "input": {
+                "inputContentType": "application/json",
+                "inputTokenCount": usage.input + usage.input_audio,
+                "cacheReadInputTokenCount": usage.cache_read,
+                "cacheWriteInputTokenCount": usage.cache_write_5m + usage.cache_write_1h,
+            },
+            "output": {
+                "outputContentType": "application/json",
+                "outputTokenCount": usage.output + usage.output_audio,
+            },
+        });
+        writeln!(gzip, "{line}")?;
+    }
+    gzip.finish()
+}
