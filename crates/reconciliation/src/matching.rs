@@ -44,8 +44,8 @@ pub struct Fact {
 pub struct Matches {
     /// The findings.
     pub facts: BTreeMap<FactKey, Fact>,
-    /// Records and invocations that agree in everything.
-    pub matched: u64,
+    /// Records and invocations that agree in everything, by the record's day.
+    pub matched: BTreeMap<Date, u64>,
     /// Lines that were logged more than once, which is the log's matter and nobody's money.
     pub logged_again: u64,
     /// Days and Regions that there is a log of: only there is what was not found missing.
@@ -281,7 +281,7 @@ impl Matcher {
         self.done.insert(invocation.request_id.clone(), invocation.at);
         let surplus = recorded.surplus(&invocation.tokens);
         if surplus.is_empty() {
-            self.found.matched += 1;
+            *self.found.matched.entry(day_of(recorded.at)).or_default() += 1;
         } else {
             let reason = if recorded.is_estimated {
                 Reason::EstimatedRecords

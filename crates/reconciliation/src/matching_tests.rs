@@ -41,6 +41,10 @@ fn found(outcome: &Matches) -> BTreeMap<Reason, (u64, i128)> {
     facts.map(|(key, fact)| (key.reason, (fact.calls, fact.quantities.values().sum()))).collect()
 }
 
+fn matched(outcome: &Matches) -> u64 {
+    outcome.matched.values().sum()
+}
+
 fn matcher() -> Matcher {
     Matcher::new(gateway(), Policy::default())
 }
@@ -55,7 +59,7 @@ fn records_and_invocations_meet_in_any_order() {
     matcher.add_record(&second);
     matcher.add_invocation(invocation(&second));
     let outcome = matcher.finish();
-    assert_eq!((outcome.matched, outcome.logged_again), (2, 1));
+    assert_eq!((matched(&outcome), outcome.logged_again), (2, 1));
     assert!(outcome.facts.is_empty());
 }
 
@@ -97,7 +101,7 @@ fn a_call_in_the_ledger_twice_is_one_too_many() {
     matcher.add_record(&twin);
     let outcome = matcher.finish();
     assert_eq!(
-        (outcome.matched, found(&outcome)),
+        (matched(&outcome), found(&outcome)),
         (1, BTreeMap::from([(Reason::Duplicate, (2, -254))]))
     );
 }
@@ -158,7 +162,7 @@ fn memory_holds_what_is_young() {
         assert!(matcher.records.len() + matcher.done.len() + matcher.invocations.len() <= 20);
     }
     let outcome = matcher.finish();
-    assert_eq!(outcome.matched, 900);
+    assert_eq!(matched(&outcome), 900);
     let missing: u64 = outcome.facts.values().map(|fact| fact.calls).sum();
     assert_eq!(missing, 100);
 }

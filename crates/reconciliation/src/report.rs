@@ -177,7 +177,7 @@ impl Report {
             records: sides.ledger.records,
             unpriced_records: sides.ledger.unpriced,
             bill_lines: sides.provider.lines,
-            matched_records: sides.matches.matched,
+            matched_records: sides.matches.matched.values().sum(),
             logged_days: u64::try_from(sides.matches.covered.len()).unwrap_or(u64::MAX),
             period,
             made_at: now,
