@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tenancy::Status;
 
 use crate::{
-    Calendar, Cap, Counter, Counters, Gate, Metric, Minute, Period, Reservation, Roll, Used,
+    Calendar, Cap, Counter, Counters, Gate, Minute, Period, Reservation, Roll, Used,
 };
 
 /// What a scope has used in its current windows, and what is reserved and not settled yet.
@@ -94,9 +94,9 @@ impl Meter {
         }
     }
 
-    /// Calls that are open now; one that is spread over shards is counted where its first part is.
+    /// Calls that are open now.
     fn calls(&self) -> u64 {
-        self.open.values().map(|open| open.takes(Metric::Concurrency)).sum()
+        u64::try_from(self.open.len()).unwrap_or(u64::MAX)
     }
 
     /// Whether `reservation` may be taken through `gate`, and which windows are over if it is taken in

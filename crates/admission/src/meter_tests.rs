@@ -3,7 +3,7 @@
 use metering::NanoUsd;
 
 use super::*;
-use crate::{MeterRef, Part, Scope};
+use crate::{MeterRef, Metric, Part, Scope};
 
 /// 2026-11-23T12:00:00Z, a Monday.
 const NOON: Minute = Minute(29_923_920);

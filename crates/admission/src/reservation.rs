@@ -212,7 +212,7 @@ impl Reservation {
     /// What it takes of a metric; one of concurrency.
     pub fn takes(&self, metric: Metric) -> u64 {
         match metric {
-            Metric::Concurrency => u64::from(self.part.index == 0),
+            Metric::Concurrency => 1,
             _ => self.used().of_metric(metric),
         }
     }

@@ -57,6 +57,8 @@ pub enum FaultKind {
     MethodNotAllowed,
     /// It is there already, or changed meanwhile. 409
     Conflict,
+    /// It changed since the caller looked at it. 412
+    PreconditionFailed,
     /// More bytes than can be taken. 413
     TooLarge,
     /// Too many calls. 429
@@ -109,6 +111,7 @@ impl Fault {
             FaultKind::NotFound => StatusCode::NOT_FOUND,
             FaultKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             FaultKind::Conflict => StatusCode::CONFLICT,
+            FaultKind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             FaultKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             FaultKind::RequestRate | FaultKind::TokenRate | FaultKind::Quota => {
                 StatusCode::TOO_MANY_REQUESTS
@@ -148,6 +151,7 @@ impl Fault {
             | FaultKind::NotFound
             | FaultKind::MethodNotAllowed
             | FaultKind::Conflict
+            | FaultKind::PreconditionFailed
             | FaultKind::TooLarge => "invalid_request_error",
             FaultKind::PermissionDenied => "permission_error",
             FaultKind::RequestRate => "requests",
@@ -167,7 +171,7 @@ impl Fault {
             FaultKind::Authentication => "authentication_error",
             FaultKind::PermissionDenied => "permission_error",
             FaultKind::NotFound => "not_found_error",
-            FaultKind::Conflict => "conflict_error",
+            FaultKind::Conflict | FaultKind::PreconditionFailed => "conflict_error",
             FaultKind::TooLarge => "request_too_large",
             FaultKind::RequestRate | FaultKind::TokenRate => "rate_limit_error",
             FaultKind::Quota => "billing_error",
@@ -185,7 +189,7 @@ impl Fault {
             }
             FaultKind::Authentication | FaultKind::PermissionDenied => "AccessDeniedException",
             FaultKind::NotFound => "ResourceNotFoundException",
-            FaultKind::Conflict => "ConflictException",
+            FaultKind::Conflict | FaultKind::PreconditionFailed => "ConflictException",
             FaultKind::RequestRate | FaultKind::TokenRate => "ThrottlingException",
             FaultKind::Quota => "ServiceQuotaExceededException",
             FaultKind::Internal => "InternalServerException",

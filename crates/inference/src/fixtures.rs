@@ -16,6 +16,7 @@ pub fn model(id: &str, protocol: Protocol) -> Model {
         provider_model_id: id.to_owned(),
         protocols: vec![protocol],
         owned_by: "test".to_owned(),
+        family: None,
         created: 1_760_000_000,
         context_window: 200_000,
         max_output_tokens: 8_192,

@@ -23,6 +23,9 @@ pub struct Model {
     pub protocols: Vec<Protocol>,
     /// Who made it, for `GET /v1/models`.
     pub owned_by: String,
+    /// The models that it belongs to, for limits on all of them; its maker's, if unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<ModelId>,
     /// When it was added, in Unix seconds.
     pub created: i64,
     /// Input and output tokens of one call at most.
@@ -56,6 +59,12 @@ fn bedrock() -> String {
 }
 
 impl Model {
+    /// The family that limits may name; a model whose maker's name is no id is a family of its own.
+    pub fn family(&self) -> ModelId {
+        let makers = || self.owned_by.parse().unwrap_or_else(|_| self.id.clone());
+        self.family.clone().unwrap_or_else(makers)
+    }
+
     /// Whether it can be asked in `protocol`.
     pub fn speaks(&self, protocol: Protocol) -> bool {
         self.protocols.contains(&protocol)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use admission::{EntitlementStore, Entitlements, LimitedScope, Limits, Scope, StoreError};
+use admission::{EntitlementStore, Entitlements, ScopeLimits, StoreError, TenantLimits};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use inference::{
@@ -11,7 +11,7 @@ use inference::{
 };
 use metering::PriceBook;
 use serde::Deserialize;
-use tenancy::{LobId, ModelId, Tenant, TenantContext};
+use tenancy::{LobId, ModelId, Status, Tenant, TenantContext};
 
 use crate::key;
 use crate::ledger::store_error;
@@ -28,17 +28,17 @@ pub struct Configuration {
 struct TenantItem {
     #[serde(flatten)]
     tenant: Tenant,
-    #[serde(default)]
-    limits: Limits,
+    #[serde(flatten)]
+    limits: TenantLimits,
 }
 
 /// A line of business' item.
 #[derive(Debug, Deserialize)]
 struct LobItem {
     lob_id: LobId,
-    entitlement_version: u64,
-    #[serde(default)]
-    limits: Limits,
+    status: Status,
+    #[serde(flatten)]
+    limits: ScopeLimits,
 }
 
 impl Configuration {
@@ -70,9 +70,10 @@ impl EntitlementStore for Configuration {
         &self,
         context: &TenantContext,
     ) -> Result<Option<Entitlements>, StoreError> {
-        let (tenant, lob) = tokio::try_join!(
+        let (tenant, lob, org) = tokio::try_join!(
             self.get::<TenantItem>(key::tenant(&context.tenant_id)),
             self.get::<LobItem>(key::lob(&context.lob_id)),
+            self.get::<ScopeLimits>(key::ORG.to_owned()),
         )?;
         let (Some(TenantItem { tenant, limits }), Some(lob)) = (tenant, lob) else {
             return Ok(None);
@@ -81,19 +82,13 @@ impl EntitlementStore for Configuration {
             // The tenant moved since its caller was authorised; the next authorisation knows.
             return Ok(None);
         }
-        let scopes = vec![
-            LimitedScope {
-                scope: Scope::Tenant(tenant.tenant_id.clone()),
-                limits,
-                entitlement_version: tenant.entitlement_version,
-            },
-            LimitedScope {
-                scope: Scope::Lob(lob.lob_id),
-                limits: lob.limits,
-                entitlement_version: lob.entitlement_version,
-            },
-        ];
-        Ok(Some(Entitlements { tenant, scopes }))
+        Ok(Some(Entitlements {
+            tenant,
+            lob_status: lob.status,
+            limits,
+            lob: lob.limits,
+            org: org.unwrap_or_default(),
+        }))
     }
 }
 

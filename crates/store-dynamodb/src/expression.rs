@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use admission::{LimitedScope, Minute, Reservation, Roll};
+use admission::{Calendar, Counter, Gate, Metric, Minute, Reservation, Roll, Used};
 use aws_sdk_dynamodb::types::AttributeValue;
 use metering::RecordId;
 
@@ -48,118 +48,116 @@ impl Update {
         self.names.insert(format!("#{name}"), name.to_owned());
     }
 
-    /// `SET counter = :start` in a new window, else `SET counter = counter + :by`.
-    fn count(&mut self, counter: &str, value: &str, is_new: bool) {
-        self.name(counter);
-        self.sets.push(if is_new {
-            format!("#{counter} = :{value}")
-        } else {
-            format!("#{counter} = #{counter} + :{value}")
-        });
-    }
-
-    /// The counter may grow by `requested` without passing `allowed`. Conditions know no sums, so
-    /// the room is computed here; it is negative, and never met, if the request alone is too much.
-    /// What takes nothing always fits.
-    fn room(&mut self, counter: &str, allowed: Option<u64>, requested: u64) {
-        let Some(allowed) = allowed.filter(|_| requested > 0) else { return };
-        self.conditions.push(format!("#{counter} <= :{counter}_room"));
-        self.number(&format!("{counter}_room"), i128::from(allowed) - i128::from(requested));
-    }
-
     fn open(&mut self, id: &RecordId) {
         self.name("open");
         self.names.insert("#call".to_owned(), id.open_key());
     }
 
-    /// Takes `reservation`, if `roll` is what its minute does to the meter's windows.
+    /// Takes `reservation` through `gate`, if `roll` is what its minute does to the meter's windows.
     pub(crate) fn reserve(
-        scope: &LimitedScope,
+        gate: &Gate,
         id: &RecordId,
         reservation: &Reservation,
         entry: AttributeValue,
-        roll: Roll,
+        roll: &Roll,
     ) -> Self {
         let mut update = Self::default();
         update.open(id);
-        update.name("status");
-        update.name("entitlement_version");
         update.name("minute");
-        update.value("active", AttributeValue::S("active".to_owned()));
-        update.number("version", scope.entitlement_version);
         update.value("entry", entry);
-        update.number("tokens", reservation.tokens);
-        update.number("amount", reservation.amount_nanousd.0);
-        update.number("requests", reservation.requests);
         update.number("minute", reservation.minute.0);
-        update.conditions = [
-            "attribute_not_exists(#open.#call)",
-            "#status = :active",
-            "#entitlement_version = :version",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        update.window(reservation.minute, roll);
-
+        update.conditions =
+            ["attribute_exists(#open)", "attribute_not_exists(#open.#call)"].map(str::to_owned).to_vec();
         update.sets.push("#open.#call = :entry".to_owned());
-        if roll > Roll::None {
+        if let Some(version) = gate.entitlement_version {
+            update.current(version);
+        }
+        update.window(roll);
+        if !roll.is_none() {
             update.sets.push("#minute = :minute".to_owned());
         }
-        update.count("minute_requests", "requests", roll >= Roll::Minute);
-        update.count("minute_tokens", "tokens", roll >= Roll::Minute);
-        update.count("day_tokens", "tokens", roll >= Roll::Day);
-        update.count("committed", "amount", roll >= Roll::Month);
-        if roll == Roll::Month {
-            update.name("settled");
-            update.number("zero", 0);
-            update.sets.push("#settled = :zero".to_owned());
+        update.number("zero", 0);
+        for counter in Counter::ALL {
+            update.count(counter, reservation.takes(counter.metric), roll);
         }
-
-        let (limits, tokens, amount) =
-            (&scope.limits, reservation.tokens, reservation.amount_nanousd.0);
-        let requests = u64::from(reservation.requests);
-        if roll < Roll::Minute {
-            update.room("minute_requests", limits.requests_per_minute, requests);
-            update.room("minute_tokens", limits.tokens_per_minute, tokens);
-        }
-        if roll < Roll::Day {
-            update.room("day_tokens", limits.tokens_per_day, tokens);
-        }
-        if roll < Roll::Month {
-            update.room("committed", limits.budget_per_month.map(|budget| budget.0), amount);
-        }
+        update.rooms(gate, reservation, roll);
         update
     }
 
-    /// The meter last counted in a minute from which counting in `minute` rolls exactly `roll`.
-    fn window(&mut self, minute: Minute, roll: Roll) {
-        use admission::Period::{Day, Month};
-        let (day, month) = (minute.start_of(Day).0, minute.start_of(Month).0);
+    /// The tenant's entitlements are no newer than `version`, and if they are as old, it is served. What
+    /// is newer has been read as active, and the meter is told.
+    fn current(&mut self, version: u64) {
+        self.name("status");
+        self.name("entitlement_version");
+        self.value("active", AttributeValue::S("active".to_owned()));
+        self.number("version", version);
         self.conditions.push(
-            match roll {
-                Roll::None => "#minute = :minute",
-                Roll::Minute => "#minute < :minute AND #minute >= :day",
-                Roll::Day => "#minute < :day AND #minute >= :month",
-                Roll::Month => "(attribute_not_exists(#minute) OR #minute < :month)",
-            }
-            .to_owned(),
+            "(#entitlement_version < :version OR (#entitlement_version = :version AND #status = :active))"
+                .to_owned(),
         );
-        if matches!(roll, Roll::Minute | Roll::Day) {
-            self.number("day", day);
-        }
-        if matches!(roll, Roll::Day | Roll::Month) {
-            self.number("month", month);
+        self.sets.push("#entitlement_version = :version".to_owned());
+        self.sets.push("#status = :active".to_owned());
+    }
+
+    /// The meter last counted in a minute from which counting now does just `roll`.
+    fn window(&mut self, roll: &Roll) {
+        let Some(before) = roll.before else {
+            self.conditions.push("#minute = :minute".to_owned());
+            return;
+        };
+        self.number("before", before.0);
+        if let Some(from) = roll.from {
+            self.number("from", from.0);
+            self.conditions.push("#minute >= :from AND #minute < :before".to_owned());
+        } else {
+            self.conditions.push("(attribute_not_exists(#minute) OR #minute < :before)".to_owned());
         }
     }
 
-    /// Replaces `open` by what was used (`None`: nothing, the call was never made), if the meter
-    /// still last counted in `minute`.
+    /// `SET counter = :amount` in a new window, else `SET counter = counter + :amount`.
+    fn count(&mut self, counter: Counter, amount: u64, roll: &Roll) {
+        let (name, value) = (counter.attribute(), metric_value(counter.metric));
+        self.name(name);
+        self.number(value, amount);
+        self.sets.push(if roll.has_ended(counter.period) {
+            format!("#{name} = :{value}")
+        } else {
+            format!("#{name} = if_not_exists(#{name}, :zero) + :{value}")
+        });
+    }
+
+    /// Each cap has room for what the reservation takes. Conditions know no sums, so the room is
+    /// computed here; it is negative, and never met, if the request alone is too much. What takes
+    /// nothing always fits.
+    fn rooms(&mut self, gate: &Gate, reservation: &Reservation, roll: &Roll) {
+        for (number, cap) in gate.caps.iter().enumerate() {
+            let requested = reservation.takes(cap.metric());
+            let value = format!("room{number}");
+            let room = i128::from(cap.allowed) - i128::from(requested);
+            match cap.counter {
+                Some(counter) if requested > 0 && !roll.has_ended(counter.period) => {
+                    let name = counter.attribute();
+                    self.number(&value, room);
+                    let fits = format!("(attribute_not_exists(#{name}) OR #{name} <= :{value})");
+                    // A missing count is none at all, which fits where the request alone does.
+                    self.conditions.push(if room < 0 { format!("#{name} <= :{value}") } else { fits });
+                }
+                None => {
+                    self.number(&value, room);
+                    self.conditions.push(format!("size(#open) <= :{value}"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Replaces `open` by what was used, if the meter still last counted in `minute`.
     pub(crate) fn settle(
+        calendar: &Calendar,
         id: &RecordId,
         open: &Reservation,
         minute: Minute,
-        since: Roll,
-        used: Option<(u64, u64)>,
+        used: Used,
     ) -> Self {
         let mut update = Self::default();
         update.open(id);
@@ -168,26 +166,28 @@ impl Update {
         update.conditions =
             ["attribute_exists(#open.#call)", "#minute = :minute"].map(str::to_owned).to_vec();
         update.removes.push("#open.#call".to_owned());
-
-        let (tokens, amount) = used.unwrap_or_default();
-        let mut adjust = |counter: &str, by: i128| {
-            if by != 0 {
-                update.number(counter, by);
-                update.count(counter, counter, false);
+        let (windows, used) = (calendar.windows(minute), used.part(open.part));
+        for counter in Counter::ALL {
+            let metric = counter.metric;
+            let by = i128::from(used.of_metric(metric)) - i128::from(open.takes(metric));
+            if by != 0 && !windows.has_ended(counter.period, open.minute) {
+                let (name, value) = (counter.attribute(), metric_value(metric));
+                update.name(name);
+                update.number(value, by);
+                update.sets.push(format!("#{name} = #{name} + :{value}"));
             }
-        };
-        let tokens_by = i128::from(tokens) - i128::from(open.tokens);
-        if since < Roll::Minute {
-            adjust("minute_tokens", tokens_by);
-            adjust("minute_requests", if used.is_none() { -i128::from(open.requests) } else { 0 });
-        }
-        if since < Roll::Day {
-            adjust("day_tokens", tokens_by);
-        }
-        if since < Roll::Month {
-            adjust("committed", i128::from(amount) - i128::from(open.amount_nanousd.0));
-            adjust("settled", i128::from(amount));
         }
         update
+    }
+}
+
+fn metric_value(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Concurrency => "calls",
+        Metric::Requests => "requests",
+        Metric::InputTokens => "input",
+        Metric::OutputTokens => "output",
+        Metric::TotalTokens => "tokens",
+        Metric::Cost => "amount",
     }
 }

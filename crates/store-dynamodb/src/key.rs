@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use admission::Scope;
+use admission::{MeterRef, ModelSelector, Scope, Shard};
 use aws_sdk_dynamodb::types::AttributeValue;
 use metering::RecordId;
-use tenancy::{LobId, TenantId};
+use tenancy::{LobId, ModelId, TenantId};
 
 /// The partition key attribute.
 pub(crate) const PK: &str = "PK";
@@ -48,44 +48,141 @@ pub(crate) fn lob(id: &LobId) -> String {
     format!("LOB#{id}")
 }
 
+/// The partition of the organisation.
+pub(crate) const ORG: &str = "ORG";
+
+/// The partition of what belongs to a scope.
 pub(crate) fn scope(scope: &Scope) -> String {
     match scope {
-        Scope::Tenant(id) => tenant(id),
+        Scope::Org => ORG.to_owned(),
         Scope::Lob(id) => lob(id),
+        Scope::Tenant(id) | Scope::Project(id, _) | Scope::Principal(id, _) => tenant(id),
     }
 }
 
-/// The scope whose partition key this is.
-pub(crate) fn parse_scope(pk: &str) -> Option<Scope> {
-    match pk.split_once('#')? {
-        ("TENANT", id) => id.parse().ok().map(Scope::Tenant),
-        ("LOB", id) => id.parse().ok().map(Scope::Lob),
-        _ => None,
+/// A meter: `TENANT#acme` / `METER`, `LOB#retail` / `METER#FAMILY#claude`,
+/// `TENANT#acme` / `METER#PRINCIPAL#u-1`. Each shard has a partition of its own
+/// (`TENANT#acme#SHARD#0-3`), so that they do not share what DynamoDB gives a partition.
+pub(crate) fn meter(of: &MeterRef) -> Key {
+    let mut pk = scope(&of.scope);
+    if of.shard != Shard::default() {
+        pk.push_str(&format!("#SHARD#{}-{}", of.shard.epoch, of.shard.number));
     }
+    let mut sk = METER.to_owned();
+    match &of.models {
+        ModelSelector::All => {}
+        ModelSelector::Model(id) => sk.push_str(&format!("#MODEL#{id}")),
+        ModelSelector::Family(id) => sk.push_str(&format!("#FAMILY#{id}")),
+    }
+    match &of.scope {
+        Scope::Org | Scope::Lob(_) | Scope::Tenant(_) => {}
+        Scope::Project(_, id) => sk.push_str(&format!("#PROJECT#{id}")),
+        Scope::Principal(_, id) => sk.push_str(&format!("#PRINCIPAL#{id}")),
+    }
+    key(pk, sk)
 }
 
-pub(crate) fn meter(of: &Scope) -> Key {
-    key(scope(of), METER.to_owned())
+/// The meter whose key this is.
+pub(crate) fn parse_meter(pk: &str, sk: &str) -> Option<MeterRef> {
+    let (owner, shard) = match pk.split_once("#SHARD#") {
+        None => (pk, Shard::default()),
+        Some((owner, shard)) => {
+            let (epoch, number) = shard.split_once('-')?;
+            (owner, Shard { epoch: epoch.parse().ok()?, number: number.parse().ok()? })
+        }
+    };
+    let mut rest = sk.strip_prefix(METER)?;
+    let mut models = ModelSelector::All;
+    let selectors: [(&str, fn(ModelId) -> ModelSelector); 2] =
+        [("#MODEL#", ModelSelector::Model), ("#FAMILY#", ModelSelector::Family)];
+    for (prefix, selector) in selectors {
+        if let Some(found) = rest.strip_prefix(prefix) {
+            // A model id holds no `#`; a principal's, which may follow, does.
+            let end = found.find('#').unwrap_or(found.len());
+            let (id, left) = found.split_at_checked(end)?;
+            models = selector(id.parse().ok()?);
+            rest = left;
+        }
+    }
+    let scope = match owner.split_once('#') {
+        None => (owner == ORG && rest.is_empty()).then_some(Scope::Org)?,
+        Some(("LOB", id)) if rest.is_empty() => Scope::Lob(id.parse().ok()?),
+        Some(("TENANT", id)) => {
+            let id: TenantId = id.parse().ok()?;
+            if rest.is_empty() {
+                Scope::Tenant(id)
+            } else if let Some(project) = rest.strip_prefix("#PROJECT#") {
+                Scope::Project(id, project.parse().ok()?)
+            } else {
+                let principal = rest.strip_prefix("#PRINCIPAL#")?;
+                Scope::Principal(id, principal.to_owned().try_into().ok()?)
+            }
+        }
+        Some(_) => return None,
+    };
+    Some(MeterRef { scope, models, shard })
+}
+
+/// The partition of a tenant's usage records whose calls' ids end alike: sixteen of them, so that a
+/// busy tenant is not held to what DynamoDB gives one partition.
+pub(crate) fn usage_partition(tenant_id: &TenantId, bucket: char) -> String {
+    format!("TENANT#{tenant_id}#USAGE#{bucket}")
+}
+
+/// Which of the sixteen a call's records are in.
+pub(crate) fn bucket(call_id: &str) -> char {
+    call_id.chars().last().filter(char::is_ascii_hexdigit).map_or('0', |it| it.to_ascii_lowercase())
 }
 
 pub(crate) fn usage_record(tenant_id: &TenantId, id: &RecordId) -> Key {
-    key(tenant(tenant_id), format!("USAGE#{id}"))
+    key(usage_partition(tenant_id, bucket(&id.call_id)), format!("USAGE#{id}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use admission::Held;
+
     use super::*;
 
     #[test]
-    fn a_scope_is_found_by_its_own_key_only() {
-        for scope_ in
-            [Scope::Tenant("acme".parse().unwrap()), Scope::Lob("retail".parse().unwrap())]
-        {
-            assert_eq!(parse_scope(&scope(&scope_)), Some(scope_));
+    fn a_meter_is_found_by_its_own_key_only() {
+        for text in [
+            "org",
+            "org shard=1.0",
+            "lob=retail family=claude shard=2.7",
+            "tenant=acme",
+            "tenant=acme shard=0.3",
+            "tenant=acme model=vendor.model:0/x",
+            "tenant=acme project=web-shop",
+            "tenant=acme family=claude principal=u#MODEL#x|1",
+            "tenant=acme principal=PROJECT#x",
+        ] {
+            let meter_ref = text.parse::<Held>().unwrap().meter;
+            let key = meter(&meter_ref);
+            let part = |name: &str| key[name].as_s().unwrap().clone();
+            assert_eq!(parse_meter(&part(PK), &part(SK)), Some(meter_ref), "{text}");
         }
-        for other in ["CATALOG", "TENANT", "TENANT#", "TENANT#acme#x", "CLIENT#acme", "tenant#acme"]
-        {
-            assert_eq!(parse_scope(other), None, "{other}");
+        for (pk, sk) in [
+            ("CATALOG", "METER"),
+            ("TENANT", "METER"),
+            ("TENANT#", "METER"),
+            ("TENANT#acme#x", "METER"),
+            ("TENANT#acme#SHARD#1", "METER"),
+            ("CLIENT#acme", "METER"),
+            ("tenant#acme", "METER"),
+            ("LOB#retail", "METER#PROJECT#web-shop"),
+            ("TENANT#acme", "USAGE#x"),
+            ("TENANT#acme", "METER#"),
+            ("ORG", "METER#PRINCIPAL#x"),
+        ] {
+            assert_eq!(parse_meter(pk, sk), None, "{pk} {sk}");
         }
+    }
+
+    #[test]
+    fn records_of_one_call_are_in_one_of_sixteen_partitions() {
+        assert_eq!(bucket("0198f0c2a7b37d1e8f00aabbccddeeff"), 'f');
+        assert_eq!(bucket("call-x"), '0');
+        assert_eq!(bucket(""), '0');
     }
 }

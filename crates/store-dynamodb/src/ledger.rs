@@ -5,14 +5,15 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 
 use admission::{
-    Denial, LimitedScope, Limits, Meter, MeterStore, Minute, Reservation, Roll, Scope, Standing,
-    StoreError, UsageStore,
+    Calendar, Counter, Denial, Gate, Meter, MeterRef, MeterStore, Minute, Reservation, Standing,
+    StoreError, UsageStore, Used,
 };
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use metering::{RecordId, UsageRecord};
-use tenancy::TenantContext;
+use tenancy::{Status, TenantContext};
 
 use crate::expression::Update;
 use crate::key;
@@ -21,7 +22,7 @@ use crate::key;
 /// one must expect, and windows do not change faster than that.
 const MAX_TRIES: u32 = 5;
 
-/// Scopes whose last minute is remembered at most.
+/// Meters whose last minute is remembered at most.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// Meters and usage records in one table.
@@ -29,41 +30,78 @@ const MAX_REMEMBERED: usize = 10_000;
 pub struct Ledger {
     pub(crate) client: Client,
     pub(crate) table: String,
-    /// The minute in which each scope was last seen to count: a guess that saves a failed write
+    /// Where the organisation's days begin.
+    pub(crate) calendar: Calendar,
+    /// The minute in which each meter was last seen to count: a guess that saves a failed write
     /// whenever a window ends. Wrong guesses cost that write and nothing else.
-    last_seen: Mutex<HashMap<Scope, Minute>>,
+    last_seen: Mutex<HashMap<MeterRef, Minute>>,
 }
 
 impl Ledger {
-    /// The ledger in the table of that name.
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table, last_seen: Mutex::default() }
+    /// The ledger in the table of that name, whose windows are those of `calendar`.
+    pub fn new(client: Client, table: String, calendar: Calendar) -> Self {
+        Self { client, table, calendar, last_seen: Mutex::default() }
     }
 
-    fn last_seen(&self, scope: &Scope) -> Option<Minute> {
-        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner).get(scope).copied()
+    fn last_seen(&self, meter: &MeterRef) -> Option<Minute> {
+        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner).get(meter).copied()
     }
 
-    fn remember(&self, scope: &Scope, minute: Minute) {
+    fn remember(&self, meter: &MeterRef, minute: Minute) {
         let mut last_seen = self.last_seen.lock().unwrap_or_else(PoisonError::into_inner);
         if last_seen.len() >= MAX_REMEMBERED {
             last_seen.clear();
         }
-        last_seen.insert(scope.clone(), minute);
+        last_seen.insert(meter.clone(), minute);
     }
 
-    /// Applies `update` to the scope's meter; the meter as it is if the condition does not hold.
+    /// Makes a meter that has counted nothing, unless there is one.
+    async fn create(&self, meter: &MeterRef) -> Result<(), StoreError> {
+        let mut item: key::Key = serde_dynamo::to_item(Meter::new(Status::Active, 0))
+            .map_err(|error| store_error("create the meter", meter, error))?;
+        item.extend(key::meter(meter));
+        item.insert(key::METER_KIND.to_owned(), AttributeValue::S(key::METER.to_owned()));
+        self.put_new("create the meter", meter, item).await.map(|_| ())
+    }
+
+    /// Writes an item unless there is one of its key; whether it was new.
+    pub(crate) async fn put_new(
+        &self,
+        operation: &'static str,
+        subject: &impl ToString,
+        item: key::Key,
+    ) -> Result<bool, StoreError> {
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(PK)")
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(store_error(operation, subject, error)),
+        }
+    }
+
+    /// Applies `update` to a meter; the meter as it is if the condition does not hold.
     pub(crate) async fn apply(
         &self,
         operation: &'static str,
-        scope: &Scope,
+        meter: &MeterRef,
         update: Update,
     ) -> Result<Applied, StoreError> {
         let answer = self
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(key::meter(scope)))
+            .set_key(Some(key::meter(meter)))
             .update_expression(update.expression())
             .condition_expression(update.condition())
             .set_expression_attribute_names(Some(update.names))
@@ -78,14 +116,14 @@ impl Ledger {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
                     refused.item.clone()
                 }
-                _ => return Err(store_error(operation, scope, error)),
+                _ => return Err(store_error(operation, meter, error)),
             },
         };
         match refused {
             None => Ok(Applied::Missing),
             Some(item) => serde_dynamo::from_item(item)
                 .map(|meter| Applied::Refused(Box::new(meter)))
-                .map_err(|error| store_error(operation, scope, error)),
+                .map_err(|error| store_error(operation, meter, error)),
         }
     }
 }
@@ -112,84 +150,87 @@ impl MeterStore for Ledger {
     async fn reserve(
         &self,
         _context: &TenantContext,
-        scope: &LimitedScope,
+        gate: &Gate,
         id: &RecordId,
         reservation: &Reservation,
     ) -> Result<Result<Standing, Denial>, StoreError> {
-        let mut reservation = reservation.clone();
-        let last_seen = self.last_seen(&scope.scope);
-        let mut roll =
-            last_seen.map_or(Roll::None, |last| reservation.minute.roll_from(Some(last)));
-        if roll == Roll::None {
-            reservation.minute = last_seen.unwrap_or(reservation.minute);
-        }
-        if !fits_alone(&scope.limits, &reservation) {
-            // Rolling writes no condition on the counters that it resets; this one must be refused.
-            roll = Roll::None;
+        let (mut reservation, asked) = (reservation.clone(), reservation.minute);
+        let windows = self.calendar.windows(asked);
+        // Without a better guess: the meter has counted in this minute already. Rolling writes no
+        // condition on the counters that it resets, so a call that is too large even for them must
+        // not roll: it is refused by the one condition that cannot hold.
+        let last_seen = self.last_seen(&gate.meter).filter(|_| self.fits_alone(gate, &reservation));
+        let mut roll = windows.roll_from(Some(last_seen.unwrap_or(asked)));
+        if roll.is_none() {
+            reservation.minute = last_seen.unwrap_or(asked);
         }
         for _ in 0..MAX_TRIES {
             let entry = serde_dynamo::to_attribute_value(&reservation)
-                .map_err(|error| store_error("reserve", &scope.scope, error))?;
-            let update = Update::reserve(scope, id, &reservation, entry, roll);
-            let meter = match self.apply("reserve", &scope.scope, update).await? {
+                .map_err(|error| store_error("reserve", &gate.meter, error))?;
+            let update = Update::reserve(gate, id, &reservation, entry, &roll);
+            let meter = match self.apply("reserve", &gate.meter, update).await? {
                 Applied::Done(attributes) => {
-                    self.remember(&scope.scope, reservation.minute);
+                    self.remember(&gate.meter, reservation.minute);
                     return Ok(Ok(standing(&attributes)));
                 }
-                Applied::Missing => return Ok(Err(Denial::Unknown)),
+                Applied::Missing if gate.entitlement_version.is_some() => {
+                    return Ok(Err(Denial::Unknown));
+                }
+                Applied::Missing => {
+                    self.create(&gate.meter).await?;
+                    (roll, reservation.minute) = (windows.roll_from(None), asked);
+                    continue;
+                }
                 Applied::Refused(meter) => meter,
             };
             if let Some(minute) = meter.minute {
-                self.remember(&scope.scope, minute);
+                self.remember(&gate.meter, minute);
             }
             if meter.is_open(id) {
                 // An earlier try, whose answer was lost.
-                return Ok(Ok(meter.standing(reservation.minute)));
+                return Ok(Ok(meter.standing(&self.calendar, asked)));
             }
-            roll = match meter.decide(&scope.limits, scope.entitlement_version, &reservation) {
+            let wanted = Reservation { minute: asked, ..reservation.clone() };
+            roll = match meter.decide(&self.calendar, gate, &wanted) {
                 Err(denial) => return Ok(Err(denial)),
                 Ok(roll) => roll,
             };
-            if roll == Roll::None {
-                reservation.minute = meter.minute.unwrap_or(reservation.minute);
-            }
+            let is_counted_in = meter.minute.filter(|_| roll.is_none());
+            reservation.minute = is_counted_in.unwrap_or(asked);
         }
-        Err(store_error("reserve", &scope.scope, "the meter's windows kept changing"))
+        Err(store_error("reserve", &gate.meter, "the meter's windows kept changing"))
     }
 
-    async fn release(
+    async fn close(
         &self,
         _context: &TenantContext,
-        scope: &Scope,
+        meter: &MeterRef,
         id: &RecordId,
         reservation: &Reservation,
+        used: Used,
     ) -> Result<(), StoreError> {
         // A caller may write meters, not read them: this assumes that it is still the minute of the
         // reservation, and a failed condition tells if it is not.
-        self.close("release", scope, id, reservation.minute, reservation.clone(), None)
+        self.replace("close", meter, id, reservation.minute, reservation.clone(), used)
             .await
             .map(|_| ())
     }
 }
 
-fn fits_alone(limits: &Limits, reservation: &Reservation) -> bool {
-    Meter::new(tenancy::Status::Active, 0).decide(limits, 0, reservation).is_ok()
+impl Ledger {
+    fn fits_alone(&self, gate: &Gate, reservation: &Reservation) -> bool {
+        let empty = Meter::new(Status::Active, gate.entitlement_version.unwrap_or(0));
+        empty.decide(&self.calendar, gate, reservation).is_ok()
+    }
 }
 
 fn standing(attributes: &HashMap<String, AttributeValue>) -> Standing {
-    let number = |name: &str| {
-        attributes
-            .get(name)
-            .and_then(|value| value.as_n().ok())
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0)
-    };
-    Standing {
-        minute_requests: number("minute_requests"),
-        minute_tokens: number("minute_tokens"),
-        day_tokens: number("day_tokens"),
-        committed: metering::NanoUsd(number("committed")),
+    let mut standing = Standing::default();
+    for counter in Counter::ALL {
+        let number = attributes.get(counter.attribute()).and_then(|value| value.as_n().ok());
+        standing.set(counter, number.and_then(|text| text.parse().ok()).unwrap_or(0));
     }
+    standing
 }
 
 impl UsageStore for Ledger {

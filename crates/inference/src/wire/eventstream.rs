@@ -180,6 +180,7 @@ pub(crate) fn fault(fault: &Fault) -> Bytes {
         | FaultKind::NotFound
         | FaultKind::MethodNotAllowed
         | FaultKind::Conflict
+        | FaultKind::PreconditionFailed
         | FaultKind::TooLarge => "validationException",
         FaultKind::RequestRate | FaultKind::TokenRate | FaultKind::Quota => "throttlingException",
         FaultKind::Internal => "internalServerException",

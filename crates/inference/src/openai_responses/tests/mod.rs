@@ -23,6 +23,7 @@ fn converse_model() -> Model {
     Model {
         provider_model_id: "us.anthropic.claude-test-v1:0".to_owned(),
         owned_by: "anthropic".to_owned(),
+        family: None,
         ..fixtures::model("anthropic.claude-test", Protocol::Converse)
     }
 }
