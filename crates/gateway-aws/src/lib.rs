@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use admission::Calendar;
 use aws_transport::{EndpointUrls, Settings, Uploads};
 use bytes::Bytes;
 use gateway::{Cache, ObjectStore, Ports, SharedHealth, State};
@@ -66,13 +67,16 @@ pub enum StartError {
     /// A variable is not set.
     #[error("the variable {0} is not set")]
     Missing(&'static str),
+    /// The organisation's time zone is none.
+    #[error("TIME_ZONE is `{0}`, which is no time zone of the IANA database")]
+    TimeZone(String),
     /// AWS cannot be reached as described.
     #[error("AWS cannot be reached as the environment describes it")]
     Aws(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Connects to what the environment names: `TENANCY_TABLE`, `LEDGER_TABLE`, `CONTENT_TABLE`,
-/// `UPLOADS_BUCKET`, `TENANT_ACCESS_ROLE_ARN` and, optionally, `HEARTBEAT_INTERVAL_MS` and the
+/// `UPLOADS_BUCKET`, `TENANT_ACCESS_ROLE_ARN` and, optionally, `TIME_ZONE`, `HEARTBEAT_INTERVAL_MS` and the
 /// `AWS_ENDPOINT_URL_*` of the services.
 ///
 /// # Errors
@@ -87,6 +91,8 @@ pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
         endpoint_urls: EndpointUrls::from_variables(variable),
         uploads_bucket: Some(bucket),
     };
+    let zone = variable("TIME_ZONE").unwrap_or_else(|| "UTC".to_owned());
+    let calendar = Calendar::of(&zone).map_err(|error| StartError::TimeZone(error.name))?;
     let sdk = aws_config::load_from_env().await;
     let client = store_dynamodb::client(&sdk);
     let providers =
@@ -95,7 +101,7 @@ pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
     Ok(State {
         configuration: Cache::new(Configuration::new(client.clone(), tenancy)),
         health: SharedHealth::new(TargetHealth::new(client.clone(), ledger.clone())),
-        ledger: Ledger::new(client.clone(), ledger),
+        ledger: Ledger::new(client.clone(), ledger, calendar),
         content: Content::new(client, content),
         objects: UploadsBucket(uploads),
         providers,

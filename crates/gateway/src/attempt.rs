@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use admission::{Admitted, CallDetail, Minute, Refusal, Reservation, UsageStore as _, admit};
+use admission::{
+    Admitted, CallDetail, LimitedCall, LimitedScope, MeterStore as _, Minute, Part, Refusal, Reservation,
+    UsageStore as _, Used, admit,
+};
 use http_api::ApiError;
 use inference::{
     Dialect, Family, Model, ProviderCall, ProviderConfig, ProviderError, ProviderErrorKind,
     TokenBound,
 };
-use metering::{ModelChoice, Outcome, Price, RecordId, TokenUsage, UsageRecord};
+use metering::{
+    ModelChoice, Outcome, Price, ProfileScope, RecordId, ServiceTier, TokenUsage, UsageRecord,
+};
 use telemetry::{Metric, Unit};
 use tenancy::TenantContext;
 
@@ -24,6 +29,10 @@ pub(crate) struct Priced {
     pub(crate) provider: Arc<ProviderConfig>,
     pub(crate) price: Price,
     pub(crate) price_version: String,
+    /// Whether there is a price; where a tenant may do without, `price` is nothing.
+    pub(crate) is_priced: bool,
+    /// The service tier that the price is for.
+    pub(crate) service_tier: ServiceTier,
     pub(crate) bound: TokenBound,
 }
 
@@ -116,18 +125,34 @@ impl Attempt {
     ) -> Result<Self, Refusal> {
         let (started, started_ms) = (Instant::now(), (state.now_ms)());
         let id = RecordId { call_id: call.id.clone(), attempt: number };
+        let entitlements = &route.entitlements;
+        let (tenant, project) = (&entitlements.tenant, route.project_id.as_ref());
+        let priority_class = tenant.priority_class(project);
+        let limited = LimitedCall {
+            model: &target.model.id,
+            family: &target.model.family(),
+            priority_class,
+            now_ms: started_ms,
+        };
+        let scopes = entitlements.scopes_of(&context.principal.id, project, &limited);
         let (bound, most) = (&target.bound, target.bound.most());
         let reservation = Reservation {
             tenant_id: context.tenant_id.clone(),
             amount_nanousd: target.price.bound(&most),
+            input_tokens: most.total_input(),
+            output_tokens: most.total_output(),
             requests: u32::from(number == 1),
-            tokens: most.total(),
             minute: Minute::of(started_ms),
             deadline_ms: call.sweep_after_ms(),
+            part: Part::WHOLE,
             detail: Some(CallDetail {
+                scopes: u16::try_from(scopes.len()).unwrap_or(u16::MAX),
                 lob_id: context.lob_id.clone(),
                 principal_id: context.principal.id.clone(),
                 principal_kind: context.principal.kind,
+                project_id: route.project_id.clone(),
+                tags: entitlements.tags_of(project),
+                priority_class,
                 choice: ModelChoice {
                     requested_model: route.requested.clone(),
                     route: route.alias_name(),
@@ -138,15 +163,16 @@ impl Attempt {
                 dialect: subject.dialect.as_str().to_owned(),
                 is_streamed: subject.is_streamed,
                 region: state.region_of(&target.provider),
+                profile_scope: ProfileScope::of_model_id(&target.model.provider_model_id),
+                service_tier: target.service_tier,
                 price_version: target.price_version.clone(),
-                input_tokens: bound.input,
+                is_priced: target.is_priced,
                 images: bound.images,
                 search_units: bound.search_units,
                 guardrail_units: bound.guardrail_units,
                 started_ms,
             }),
         };
-        let scopes = route.entitlements.scopes.clone();
         let admitted = admit(&state.ledger, context, scopes, &id, &reservation).await?;
         let gateway = if number == 1 { call.started.elapsed() } else { started.elapsed() };
         Ok(Self {
@@ -216,7 +242,10 @@ impl Attempt {
             Some(error) if !error.may_have_run => Outcome::Refused,
             Some(_) => Outcome::Failed,
         };
-        let cost = self.target.price.cost(&usage);
+        let mut cost = self.target.price.cost(&usage);
+        if is_estimated {
+            cost = cost.min(self.reservation.amount_nanousd);
+        }
         let since_start = |moment: Instant| milliseconds(moment.duration_since(self.started));
         Some(UsageRecord {
             schema: UsageRecord::SCHEMA,
@@ -225,12 +254,17 @@ impl Attempt {
             lob_id: detail.lob_id,
             principal_id: detail.principal_id,
             principal_kind: detail.principal_kind,
+            project_id: detail.project_id,
+            tags: detail.tags,
+            priority_class: detail.priority_class,
             started_ms: self.started_ms,
             dialect: detail.dialect,
             choice: detail.choice,
             provider_model_id: detail.provider_model_id,
             provider: detail.provider,
             region: detail.region,
+            profile_scope: detail.profile_scope,
+            service_tier: detail.service_tier,
             provider_request_id: ending
                 .provider_request_id
                 .clone()
@@ -240,16 +274,15 @@ impl Attempt {
             usage,
             is_estimated,
             price_version: detail.price_version,
-            cost_nanousd: if is_estimated {
-                cost.min(self.reservation.amount_nanousd)
-            } else {
-                cost
-            },
+            is_priced: detail.is_priced,
+            cost_nanousd: cost,
+            uncached_cost_nanousd: self.target.price.cost(&usage.uncached()),
             reserved_nanousd: self.reservation.amount_nanousd,
             outcome,
             latency_ms: milliseconds(self.started.elapsed()),
             time_to_first_token_ms: ending.first_content.map(since_start),
             gateway_ms: milliseconds(self.gateway),
+            meters: self.admitted.held.iter().map(ToString::to_string).collect(),
         })
     }
 
@@ -269,8 +302,35 @@ impl Attempt {
         if let Err(error) = state.ledger.put_record(&self.context, &record).await {
             let cause = error.source.to_string();
             tracing::error!(call_id = self.call.id, %error, cause, "a usage record was left to the sweep");
+        } else {
+            self.make_room(state, &record).await;
         }
         log(&record, ending, (state.now_ms)());
+    }
+}
+
+impl Attempt {
+    /// Settles, at once, the meters that count calls which run at the same time: their callers are not
+    /// to wait for the ledger's stream. What fails here, the stream settles.
+    async fn make_room<P: Ports>(&self, state: &State<P>, record: &UsageRecord) {
+        let is_counted = |(scope, _): &&(LimitedScope, admission::Standing)| {
+            scope.caps.iter().any(|cap| cap.counter.is_none())
+        };
+        let scopes: Vec<_> =
+            self.admitted.standings.iter().filter(is_counted).map(|(scope, _)| scope).collect();
+        let held = self.admitted.held.iter().filter(|held| {
+            scopes.iter().any(|scope| {
+                scope.scope == held.meter.scope && scope.models == held.meter.models
+            })
+        });
+        let used = Used::of(record);
+        let settled = held.map(async |held| {
+            let open = self.reservation.part(held.part);
+            state.ledger.close(&self.context, &held.meter, &self.id, &open, used).await
+        });
+        for error in futures::future::join_all(settled).await.into_iter().filter_map(Result::err) {
+            tracing::warn!(call_id = self.call.id, %error, "a concurrent call is settled later");
+        }
     }
 }
 

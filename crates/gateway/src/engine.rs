@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use admission::{Denial, Refusal};
+use admission::{Cap, Denial, OnExhausted, Refusal};
 use http_api::ApiError;
 use inference::{Model, ProviderError, RetryPolicy};
 use routing::{Decision, Failure};
@@ -30,6 +30,20 @@ pub(crate) trait Prepare: Send + Sync {
     ) -> Result<(Priced, Self::Payload), ApiError>;
 }
 
+/// A reservation that was not made.
+pub(crate) struct Refused {
+    /// What the client reads.
+    pub(crate) error: ApiError,
+    /// The model that the policy of an exhausted limit names instead.
+    fallback: Option<ModelId>,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self { error, fallback: None }
+    }
+}
+
 /// The attempts of one call.
 pub(crate) struct Engine<P: Ports> {
     pub(crate) state: Arc<State<P>>,
@@ -37,6 +51,8 @@ pub(crate) struct Engine<P: Ports> {
     pub(crate) context: TenantContext,
     pub(crate) subject: Subject,
     pub(crate) route: Route,
+    /// The project that the client names.
+    project: Option<String>,
     affinity: Option<u64>,
     /// Which target is next.
     position: usize,
@@ -44,6 +60,8 @@ pub(crate) struct Engine<P: Ports> {
     failures: Vec<Failure>,
     /// The first target's complaint about the request itself.
     complaint: Option<ApiError>,
+    /// The refusal by a limit whose policy names another model, which is tried instead.
+    exhausted: Option<ApiError>,
     has_reread: bool,
     /// Provider calls so far.
     pub(crate) attempts: u32,
@@ -57,10 +75,11 @@ impl<P: Ports> Engine<P> {
         context: TenantContext,
         subject: Subject,
         name: &str,
+        project: Option<&str>,
         affinity: Option<u64>,
     ) -> Result<Self, ApiError> {
-        let freshness = Freshness::Remembered;
-        let route = resolve(state, &context, name, affinity, freshness, call.started_ms).await?;
+        let (freshness, now_ms) = (Freshness::Remembered, call.started_ms);
+        let route = resolve(state, &context, name, project, affinity, freshness, now_ms).await?;
         if route.targets.len() > 1 {
             state.health.refresh(call.started_ms);
         }
@@ -70,10 +89,12 @@ impl<P: Ports> Engine<P> {
             context,
             subject,
             route,
+            project: project.map(str::to_owned),
             affinity,
             position: 0,
             failures: Vec::new(),
             complaint: None,
+            exhausted: None,
             has_reread: false,
             attempts: 0,
         })
@@ -90,7 +111,8 @@ impl<P: Ports> Engine<P> {
         loop {
             let Some(model) = self.route.targets.get(self.position).cloned() else {
                 let unknown = || ApiError::unknown_model(&self.route.requested);
-                return Err(self.complaint.clone().unwrap_or_else(unknown));
+                let reason = self.exhausted.clone().or_else(|| self.complaint.clone());
+                return Err(reason.unwrap_or_else(unknown));
             };
             let is_last = self.position + 1 >= self.route.targets.len();
             if !is_last && !self.state.health.probe(&model.id, (self.state.now_ms)()) {
@@ -106,14 +128,41 @@ impl<P: Ports> Engine<P> {
                         continue;
                     }
                 };
-            if let Some(attempt) = self.reserve(target).await? {
-                return Ok((attempt, payload));
+            match self.reserve(target).await {
+                Ok(Some(attempt)) => return Ok((attempt, payload)),
+                Ok(None) => {}
+                Err(refused) => self.fall_back(refused)?,
             }
         }
     }
 
+    /// Makes the model that the policy of an exhausted limit names the only target that is left.
+    ///
+    /// # Errors
+    /// The refusal: nothing is named, or the tenant may not use it, or it was refused itself.
+    fn fall_back(&mut self, refused: Refused) -> Result<(), ApiError> {
+        if let Some(first) = self.exhausted.take() {
+            return Err(first);
+        }
+        let is_named = |model: &&Arc<Model>| refused.fallback.as_ref() == Some(&model.id);
+        let Some(model) = self.route.allowed_models.iter().find(is_named).cloned() else {
+            return Err(refused.error);
+        };
+        tracing::info!(
+            tenant_id = %self.context.tenant_id, call_id = self.call.id, model = %model.id,
+            "a limit is exhausted, and its policy names another model"
+        );
+        self.exhausted = Some(refused.error);
+        self.route.targets.truncate(self.position);
+        self.route.targets.push(model);
+        Ok(())
+    }
+
     /// Reserves for the next attempt; nothing if entitlements proved stale and were read again.
-    pub(crate) async fn reserve(&mut self, target: Priced) -> Result<Option<Attempt>, ApiError> {
+    ///
+    /// # Errors
+    /// A limit, or a store that failed.
+    pub(crate) async fn reserve(&mut self, target: Priced) -> Result<Option<Attempt>, Refused> {
         let (state, context) = (&self.state, &self.context);
         let (call, route, number) = (&self.call, &self.route, self.attempts + 1);
         match Attempt::begin(state, call, context, route, &self.subject, target, number).await {
@@ -127,17 +176,27 @@ impl<P: Ports> Engine<P> {
                     state,
                     context,
                     &route.requested,
+                    self.project.as_deref(),
                     self.affinity,
                     Freshness::Reread,
                     call.started_ms,
                 )
-                .await?;
+                .await
+                .map_err(Refused::from)?;
                 Ok(None)
             }
             Err(Refusal::Denied { scope, denial }) => {
-                Err(ApiError::denied(&scope, &denial, self.call.started_ms))
+                let error = ApiError::denied(&scope, &denial, self.call.started_ms);
+                let fallback = match denial {
+                    Denial::Exceeded {
+                        cap: Cap { on_exhausted: Some(OnExhausted::Fallback(model)), .. },
+                        ..
+                    } => Some(model),
+                    _ => None,
+                };
+                Err(Refused { error, fallback })
             }
-            Err(Refusal::Store(error)) => Err(error.into()),
+            Err(Refusal::Store(error)) => Err(ApiError::from(error).into()),
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) cache: CacheControl,
     /// The client's own name of the conversation, if its headers say it.
     pub(crate) session: Option<&'a str>,
+    /// The project that the call is made for, if its headers say it.
+    pub(crate) project: Option<&'a str>,
 }
 
 /// Answers a request for a generated answer.
@@ -77,7 +79,7 @@ pub(crate) async fn generate<P: Ports>(
     let conversation = asked.session.map(str::to_owned).or_else(|| request.affinity_key());
     let affinity = conversation.map(|key| hash(context.tenant_id.as_str(), &key));
     let name = request.model().to_owned();
-    let mut engine = Engine::begin(state, call, context, subject, &name, affinity).await?;
+    let mut engine = Engine::begin(state, call, context, subject, &name, asked.project, affinity).await?;
 
     let entry = is_cacheable(request.dialect())
         .then(|| {

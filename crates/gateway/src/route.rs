@@ -6,7 +6,7 @@ use admission::{Denial, Entitlements, Scope};
 use http_api::ApiError;
 use inference::{Alias, Catalog, Model, RetryPolicy};
 use metering::PriceBook;
-use tenancy::{ModelId, Status, TenantContext};
+use tenancy::{ModelId, ProjectId, TenantContext};
 
 use crate::attempt::Priced;
 use crate::cache::Freshness;
@@ -25,6 +25,8 @@ pub(crate) struct Route {
     pub(crate) targets: Vec<Arc<Model>>,
     /// Every model of the tenant's allowlist that is in the registry.
     pub(crate) allowed_models: Vec<Arc<Model>>,
+    /// The project that the call is made for.
+    pub(crate) project_id: Option<ProjectId>,
 }
 
 impl Route {
@@ -52,6 +54,8 @@ impl Route {
             provider: Arc::clone(provider),
             price,
             price_version,
+            is_priced: true,
+            service_tier: metering::ServiceTier::Default,
             bound: inference::TokenBound::default(),
         })
     }
@@ -63,11 +67,13 @@ impl Route {
 /// `affinity` is a hash of what ties the turns of a conversation together.
 ///
 /// # Errors
-/// 404 if there is nothing of that name for this tenant, after looking once more at what may have changed.
+/// 403 for a tenant that is not served; 404 if there is nothing of that name for this tenant, or no such
+/// project, after looking once more at what may have changed.
 pub(crate) async fn resolve<P: Ports>(
     state: &State<P>,
     context: &TenantContext,
     name: &str,
+    project: Option<&str>,
     affinity: Option<u64>,
     freshness: Freshness,
     now_ms: i64,
@@ -75,6 +81,15 @@ pub(crate) async fn resolve<P: Ports>(
     let mut freshness = freshness;
     loop {
         let (entitlements, catalog) = configuration(state, context, freshness, now_ms).await?;
+        let project_id = entitlements.project_of(&context.principal.id, project);
+        if freshness == Freshness::Remembered && (!entitlements.is_active() || project_id.is_err()) {
+            freshness = Freshness::Recent;
+            continue;
+        }
+        if !entitlements.is_active() {
+            return Err(suspended(context, &entitlements, now_ms));
+        }
+        let project_id = project_id.map_err(|unknown| ApiError::unknown_project(&unknown.project))?;
         let allowed_models: Vec<Arc<Model>> = entitlements
             .tenant
             .models
@@ -114,7 +129,15 @@ pub(crate) async fn resolve<P: Ports>(
         };
         if !targets.is_empty() {
             let requested = name.to_owned();
-            return Ok(Route { requested, entitlements, catalog, alias, targets, allowed_models });
+            return Ok(Route {
+                requested,
+                entitlements,
+                catalog,
+                alias,
+                targets,
+                allowed_models,
+                project_id,
+            });
         }
         // Allowed a moment ago, perhaps; what is remembered must not be the last word on a "no".
         if freshness != Freshness::Remembered {
@@ -134,9 +157,23 @@ pub async fn active_tenant<P: Ports>(
 ) -> Result<Arc<Entitlements>, ApiError> {
     let now_ms = (state.now_ms)();
     let found = state.configuration.entitlements(context, Freshness::Recent, now_ms).await?;
-    found.filter(|of| of.tenant.status == Status::Active).ok_or_else(|| {
-        ApiError::denied(&Scope::Tenant(context.tenant_id.clone()), &Denial::Suspended, now_ms)
-    })
+    match found {
+        Some(found) if found.is_active() => Ok(found),
+        Some(found) => Err(suspended(context, &found, now_ms)),
+        None => {
+            let scope = Scope::Tenant(context.tenant_id.clone());
+            Err(ApiError::denied(&scope, &Denial::Unknown, now_ms))
+        }
+    }
+}
+
+fn suspended(context: &TenantContext, entitlements: &Entitlements, now_ms: i64) -> ApiError {
+    let scope = if entitlements.tenant.status == tenancy::Status::Active {
+        Scope::Lob(context.lob_id.clone())
+    } else {
+        Scope::Tenant(context.tenant_id.clone())
+    };
+    ApiError::denied(&scope, &Denial::Suspended, now_ms)
 }
 
 /// The caller's entitlements and the catalog.

@@ -37,6 +37,9 @@ const BEDROCK_HEADERS: &str = "x-amzn-bedrock-";
 const SESSION_HEADERS: [&str; 4] =
     ["x-weir-session", "x-claude-code-session-id", "session_id", "session-id"];
 
+/// Headers by which clients name a project: the gateway's own, and that of OpenAI's SDKs.
+const PROJECT_HEADERS: [&str; 2] = ["x-weir-project", "openai-project"];
+
 /// A request as it came by HTTP, or by something that stands for it.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpRequest<'a> {
@@ -106,7 +109,9 @@ async fn generated<P: Ports>(
     let cache = CacheControl::of(request.headers)?;
     let (parsed, files) = parse(state, &context, &path, request.body, &headers).await?;
     let session = SESSION_HEADERS.iter().find_map(|name| request.headers.get(*name)?.to_str().ok());
-    let asked = Asked { body: request.body, files: &files, headers: &headers, cache, session };
+    let project = project(request.headers);
+    let asked =
+        Asked { body: request.body, files: &files, headers: &headers, cache, session, project };
     generate(state, context, call, parsed, asked).await
 }
 
@@ -182,7 +187,7 @@ async fn at_once<P: Ports>(
             Box::new(request.with_uploads(&files)?)
         }
     };
-    unary(state, context, call, &*parsed).await
+    unary(state, context, call, &*parsed, project(request.headers)).await
 }
 
 /// The gateway's own routes.
@@ -221,6 +226,12 @@ async fn own<P: Ports>(
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Ok(response)
+}
+
+/// The project that the headers name. A value that is no text names one that nobody has.
+fn project(headers: &HeaderMap) -> Option<&str> {
+    let value = PROJECT_HEADERS.iter().find_map(|name| headers.get(*name))?;
+    Some(value.to_str().unwrap_or_default())
 }
 
 fn protocol_headers(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -83,10 +83,11 @@ pub(crate) async fn unary<P: Ports>(
     context: TenantContext,
     call: Call,
     request: &dyn UnaryRequest,
+    project: Option<&str>,
 ) -> Result<Response<Body>, ApiError> {
     let name = request.model().unwrap_or_default().to_owned();
     let subject = Subject { dialect: request.dialect(), is_streamed: false };
-    let mut engine = Engine::begin(state, call, context, subject, &name, None).await?;
+    let mut engine = Engine::begin(state, call, context, subject, &name, project, None).await?;
     let mut unary = Unary { request, answers: BTreeMap::new(), target: None };
     loop {
         let (first, calls) = engine.next(&unary).await?;
@@ -165,7 +166,7 @@ async fn run<P: Ports>(
                     let scope = Scope::Tenant(first.context.tenant_id.clone());
                     ApiError::denied(&scope, &Denial::Stale, first.call.started_ms)
                 }
-                Err(error) => error,
+                Err(refused) => refused.error,
             };
             for (_, attempt, _) in &attempts {
                 attempt.record(&state, &Ending::not_made()).await;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use admission::{Denial, Limit, Scope, StoreError};
+use admission::{Cap, Denial, Metric, OnExhausted, Scope, StoreError};
 use http::{HeaderName, HeaderValue, Method, Response, header};
 use inference::{BadRequest, Family, Fault, FaultKind, ProviderError, ReadCatalogError};
 use tenancy::PermissionDenied;
@@ -72,6 +72,14 @@ impl ApiError {
         Fault::new(FaultKind::NotFound, "model_not_found", message).about("model").into()
     }
 
+    /// A project that the tenant does not have, or that the caller may not use: to the caller the same.
+    pub fn unknown_project(project: &str) -> Self {
+        let message = format!(
+            "Your tenant has no project `{project}` that you may use. Leave the header out, or ask your tenant's administrator."
+        );
+        Self::new(FaultKind::NotFound, "project_not_found", message)
+    }
+
     /// A model that nobody has priced, so that no budget could hold it.
     pub fn unpriced_model(model: &str) -> Self {
         let message = format!(
@@ -119,6 +127,14 @@ impl ApiError {
         Self { retry: Retry::AfterMs(1_000), ..error }
     }
 
+    /// A store that did not answer an administrator, logged here and nowhere else.
+    pub fn store_failed(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(error), "a store could not be reached; nothing was answered");
+        let message = "The gateway cannot reach its tables at the moment. Try again in a moment.";
+        let error = Self::new(FaultKind::Unavailable, "store_unavailable", message);
+        Self { retry: Retry::AfterMs(1_000), ..error }
+    }
+
     /// A scope's refusal, at `now_ms` (Unix milliseconds).
     pub fn denied(scope: &Scope, denial: &Denial, now_ms: i64) -> Self {
         match denial {
@@ -134,9 +150,9 @@ impl ApiError {
                 let error = Self::new(FaultKind::Unavailable, "configuration_changing", message);
                 Self { retry: Retry::AfterMs(1_000), ..error }
             }
-            Denial::Exceeded { limit, allowed, used, requested, resets } => {
-                let resets = resets.to_rfc3339();
-                exceeded(scope, denial, (*limit, *allowed, *used, *requested), &resets, now_ms)
+            Denial::Exceeded { cap, used, requested, resets } => {
+                let resets = resets.map(|minute| minute.to_rfc3339());
+                exceeded(scope, denial, cap, (*used, *requested), resets.as_deref(), now_ms)
             }
         }
     }
@@ -183,26 +199,42 @@ pub fn request_id_header(family: Family) -> HeaderName {
 fn exceeded(
     scope: &Scope,
     denial: &Denial,
-    (limit, allowed, used, requested): (Limit, u64, u64, u64),
-    resets: &str,
+    cap: &Cap,
+    (used, requested): (u64, u64),
+    resets: Option<&str>,
     now_ms: i64,
 ) -> ApiError {
-    let (allowed, used, requested) =
-        (limit.display(allowed), limit.display(used), limit.display(requested));
-    let name = limit.as_str();
-    let message = if denial.is_permanent() {
+    let metric = cap.metric();
+    // One shard of several speaks for all, which fill up together.
+    let shards = cap.whole.checked_div(cap.allowed).unwrap_or(1).max(1);
+    let used = metric.display(used.saturating_mul(shards).min(cap.whole.max(used)));
+    let (allowed, requested) = (metric.display(cap.whole), metric.display(requested));
+    let mut message = if denial.is_permanent() {
         format!(
-            "This call may use up to {requested} and can never fit into the {scope}'s limit of {allowed} ({name}). Lower max_tokens, or shorten the conversation."
+            "This call may use up to {requested} and can never fit into the {scope}'s limit of {allowed} ({cap}). Lower max_tokens, or shorten the conversation."
         )
+    } else if metric == Metric::Concurrency {
+        format!("The {scope} has reached its limit of {allowed} ({cap}). Wait for one to end.")
     } else {
+        let resets = resets.map_or_else(
+            || "The count does not start anew: ask for a higher limit.".to_owned(),
+            |resets| format!("The count starts anew at {resets}."),
+        );
         format!(
-            "The {scope} has reached its limit of {allowed} ({name}): {used} are used or reserved and this call may use up to {requested}. The count starts anew at {resets}."
+            "The {scope} has reached its limit of {allowed} ({cap}): {used} are used or reserved and this call may use up to {requested}. {resets}"
         )
     };
-    let (kind, code) = match limit {
-        Limit::BudgetPerMonth => (FaultKind::Quota, "insufficient_quota"),
-        Limit::RequestsPerMinute => (FaultKind::RequestRate, "rate_limit_exceeded"),
-        Limit::TokensPerMinute | Limit::TokensPerDay => {
+    if cap.on_exhausted == Some(OnExhausted::Approval) {
+        let ask = format!(
+            " A raise of the limit `{}` can be asked for, with POST /v1/limits/../raises.",
+            cap.limit_id
+        );
+        message.push_str(&ask);
+    }
+    let (kind, code) = match metric {
+        Metric::Cost => (FaultKind::Quota, "insufficient_quota"),
+        Metric::Requests | Metric::Concurrency => (FaultKind::RequestRate, "rate_limit_exceeded"),
+        Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => {
             (FaultKind::TokenRate, "rate_limit_exceeded")
         }
     };
@@ -277,43 +309,58 @@ impl From<&ProviderError> for ApiError {
 
 #[cfg(test)]
 mod tests {
-    use admission::Minute;
+    use admission::{Calendar, Counter, Minute, Period};
 
     use super::*;
 
     /// 2026-11-23T12:00:10Z
     const NOW_MS: i64 = 1_795_435_210_000;
 
-    fn denied(limit: Limit, allowed: u64, used: u64, requested: u64) -> ApiError {
-        let resets = Minute::of(NOW_MS).end_of(limit.period());
-        let denial = Denial::Exceeded { limit, allowed, used, requested, resets };
+    fn denied(
+        (metric, period): (Metric, Option<Period>),
+        allowed: u64,
+        used: u64,
+        requested: u64,
+    ) -> ApiError {
+        let counter = period.and_then(|period| Counter::of(metric, period));
+        let cap =
+            Cap { limit_id: "a".into(), counter, allowed, whole: allowed, on_exhausted: None };
+        let end = |period| Calendar::utc().end_of(Minute::of(NOW_MS), period);
+        let resets = period.and_then(end);
+        let denial = Denial::Exceeded { cap, used, requested, resets };
         ApiError::denied(&Scope::Tenant("acme".parse().unwrap()), &denial, NOW_MS)
     }
 
     #[test]
     fn a_spent_budget_names_limit_and_reset_and_is_not_worth_a_retry() {
-        let error = denied(Limit::BudgetPerMonth, 50_000_000, 49_900_000, 1_500_000);
+        let month = (Metric::Cost, Some(Period::Month));
+        let error = denied(month, 50_000_000, 49_900_000, 1_500_000);
         insta::assert_snapshot!(error.fault().message, @"The tenant `acme` has reached its limit of $0.05 (budget per month): $0.0499 are used or reserved and this call may use up to $0.0015. The count starts anew at 2026-12-01T00:00:00Z.");
         let response = error.into_response(Family::Openai, "call-1");
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["x-should-retry"], "false");
         assert_eq!(response.headers()["x-request-id"], "call-1");
         assert!(!response.headers().contains_key("retry-after"));
+        let total = denied((Metric::Cost, Some(Period::Total)), 50_000_000, 49_900_000, 1_500_000);
+        assert!(total.fault().message.ends_with("does not start anew: ask for a higher limit."));
     }
 
     #[test]
     fn a_full_minute_says_when_to_come_back() {
-        let response =
-            denied(Limit::RequestsPerMinute, 60, 60, 1).into_response(Family::Openai, "call-1");
+        let response = denied((Metric::Requests, Some(Period::Minute)), 60, 60, 1)
+            .into_response(Family::Openai, "call-1");
         assert_eq!(
             (response.status().as_u16(), &response.headers()["retry-after"]),
             (429, &HeaderValue::from(50))
         );
+        let busy = denied((Metric::Concurrency, None), 3, 3, 1);
+        insta::assert_snapshot!(busy.fault().message, @"The tenant `acme` has reached its limit of 3 (concurrent calls). Wait for one to end.");
+        assert!(busy.into_response(Family::Openai, "call-1").headers().contains_key("retry-after"));
     }
 
     #[test]
     fn a_call_that_can_never_fit_says_so() {
-        let error = denied(Limit::TokensPerMinute, 1_000, 0, 5_000);
+        let error = denied((Metric::TotalTokens, Some(Period::Minute)), 1_000, 0, 5_000);
         insta::assert_snapshot!(error.fault().message, @"This call may use up to 5000 and can never fit into the tenant `acme`'s limit of 1000 (tokens per minute). Lower max_tokens, or shorten the conversation.");
         assert_eq!(
             error.into_response(Family::Openai, "call-1").headers()["x-should-retry"],

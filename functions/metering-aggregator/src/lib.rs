@@ -1,7 +1,7 @@
 //! Settles reservations: from the ledger's stream as records appear, and on a schedule for what
 //! the stream dropped or no function lived to record.
 
-use admission::{Scope, SettlementStore, StoreError, sweep};
+use admission::{Calendar, SettlementStore, settle, sweep};
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
 use lambda_runtime::{Error, LambdaEvent};
 use metering::UsageRecord;
@@ -18,15 +18,17 @@ pub struct State<L> {
 }
 
 impl State<Ledger> {
-    /// Connects to the table named by `LEDGER_TABLE`.
+    /// Connects to the table named by `LEDGER_TABLE`, whose windows are those of the `TIME_ZONE`.
     ///
     /// # Errors
-    /// The variable is missing.
+    /// The variable is missing, or the time zone is none.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    pub async fn from_env() -> Result<Self, std::env::VarError> {
+    pub async fn from_env() -> Result<Self, Error> {
         let table = std::env::var("LEDGER_TABLE")?;
+        let zone = std::env::var("TIME_ZONE").unwrap_or_else(|_| "UTC".to_owned());
+        let calendar = Calendar::of(&zone)?;
         let sdk = aws_config::load_from_env().await;
-        Ok(Self { ledger: Ledger::new(store_dynamodb::client(&sdk), table) })
+        Ok(Self { ledger: Ledger::new(store_dynamodb::client(&sdk), table, calendar) })
     }
 }
 
@@ -104,16 +106,6 @@ async fn settle_one(store: &impl SettlementStore, record: EventRecord) -> Result
 fn is_usage_record(record: &EventRecord) -> bool {
     let sort_key = record.change.keys.get("SK");
     matches!(sort_key, Some(serde_dynamo::AttributeValue::S(key)) if key.starts_with("USAGE#"))
-}
-
-async fn settle(store: &impl SettlementStore, record: &UsageRecord) -> Result<(), StoreError> {
-    let [tenant, lob] = Scope::of_tenant(&record.tenant_id, &record.lob_id);
-    let (id, tokens, cost) = (&record.id, record.usage.total(), record.cost_nanousd);
-    tokio::try_join!(
-        store.settle(&tenant, id, tokens, cost),
-        store.settle(&lob, id, tokens, cost),
-    )?;
-    Ok(())
 }
 
 #[cfg(test)]
