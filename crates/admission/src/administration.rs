@@ -207,14 +207,21 @@ pub trait LimitStore: Send + Sync {
     /// Notes what is no change of limits: an attempt that was refused.
     fn note(&self, entry: &AuditEntry) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// What was done to `owner`'s limits, latest first: `limit` entries that are older than the one
-    /// named `before`.
+    /// What was done to `owner`'s limits, latest first: `limit` entries that stand before the
+    /// [position](AuditEntry::position) `before`.
     fn history(
         &self,
         owner: &LimitOwner,
         before: Option<&str>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, StoreError>> + Send;
+}
+
+impl AuditEntry {
+    /// Where it stands among others: their order is that of time.
+    pub fn position(&self) -> String {
+        format!("{:.3}#{}", self.time, self.id)
+    }
 }
 
 impl LimitOwner {

@@ -69,7 +69,11 @@ pub enum AlertEvent {
 pub trait AlertStore: Send + Sync {
     /// Notes that the alert is to be told, unless one of its id was noted before; whether it was new.
     /// All that the hot path does: telling is `metering-aggregator`'s.
-    fn claim(&self, alert: &Alert) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn claim(
+        &self,
+        alert: &Alert,
+        now_ms: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// Tells alerts; only `metering-aggregator` has it.

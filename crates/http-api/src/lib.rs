@@ -3,9 +3,11 @@
 mod body;
 mod caller;
 mod error;
+mod path;
 mod rate_limit;
 
 pub use body::{Body, full, read};
 pub use caller::{caller, verified};
 pub use error::{ApiError, request_id_header};
+pub use path::path;
 pub use rate_limit::rate_limit_headers;

@@ -13,6 +13,8 @@ pub(crate) const PK: &str = "PK";
 pub(crate) const SK: &str = "SK";
 /// The sparse index that lists meters.
 pub(crate) const METERS_INDEX: &str = "meters";
+/// The index that lists the tenants of a line of business.
+pub(crate) const TENANTS_INDEX: &str = "tenants";
 /// Its hash key, which only meters carry.
 pub(crate) const METER_KIND: &str = "meter_kind";
 /// The one value of [`METER_KIND`].

@@ -1,5 +1,6 @@
 //! Tenants, catalog, ledger and content in DynamoDB: the only code that knows table keys.
 
+mod alerts;
 mod client;
 mod configuration;
 mod content;
@@ -8,6 +9,8 @@ mod expression;
 mod health;
 mod key;
 mod ledger;
+mod level;
+mod limits;
 mod settlement;
 
 pub use crate::content::Content;
@@ -16,3 +19,4 @@ pub use configuration::Configuration;
 pub use directory::DynamoDirectory;
 pub use health::TargetHealth;
 pub use ledger::Ledger;
+pub use limits::LimitTables;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use gateway::{Call, HttpRequest, Ports, State, family_of, serve};
 use http::Response;
-use http_api::{ApiError, Body, caller, read};
-use lambda_http::request::RequestContext;
+use http_api::{ApiError, Body, caller, path, read};
 use lambda_http::{Request, RequestExt as _};
 
 /// Answers one request; an error becomes its response here and nowhere else.
@@ -53,25 +52,6 @@ async fn answer<P: Ports>(
         body: read(request)?,
     };
     serve(state, context, call, request).await
-}
-
-/// The path as the client sent it, without stage or base path.
-fn path(request: &Request) -> String {
-    let path = request.raw_http_path();
-    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else {
-        return path.to_owned();
-    };
-    if let Some(resource) =
-        context.resource_path.as_ref().filter(|resource| !resource.contains('{'))
-    {
-        return resource.clone();
-    }
-    let stage = context.stage.as_deref().unwrap_or_default();
-    path.strip_prefix('/')
-        .and_then(|path| path.strip_prefix(stage))
-        .filter(|path| path.starts_with('/'))
-        .unwrap_or(path)
-        .to_owned()
 }
 
 #[cfg(test)]
