@@ -3,13 +3,54 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use metering::{RecordId, UsageRecord};
-use tenancy::{Status, TenantContext, TenantId};
+use metering::{NanoUsd, RecordId, UsageRecord};
+use tenancy::{Status, Tenant, TenantContext, TenantId};
 
 use crate::{
-    Calendar, Denial, Gate, Meter, MeterRef, MeterStore, Reservation, Scope, SettlementStore,
-    Standing, StoreError, UsageStore, Used,
+    Calendar, Counter, Denial, Enforcement, Entitlements, Gate, LimitRule, Meter, MeterRef,
+    MeterStore, Metric, ModelSelector, Period, Reservation, Scope, ScopeLimits, SettlementStore,
+    Standing, StoreError, TenantLimits, UsageStore, Used,
 };
+
+/// A hard limit on all models.
+pub fn hard(metric: Metric, period: Period, amount: u64) -> LimitRule {
+    LimitRule {
+        id: format!("{}-{}", metric.as_str().replace(' ', "-"), period.as_str()),
+        metric,
+        period: Some(period),
+        amount,
+        models: ModelSelector::All,
+        enforcement: Enforcement::Hard,
+        reserved: BTreeMap::new(),
+        max_share: None,
+        valid_from: None,
+        valid_until: None,
+        thresholds: vec![50, 80, 100],
+        on_exhausted: None,
+        raises: Vec::new(),
+    }
+}
+
+/// A tenant with limits that hold for it and, once more, for its line of business, whose meter counts
+/// whether there are any or not.
+pub fn entitlements(tenant: Tenant, limits: Vec<LimitRule>) -> Entitlements {
+    let watched = LimitRule {
+        id: "watched".to_owned(),
+        enforcement: Enforcement::Soft,
+        ..hard(Metric::Cost, Period::Total, u64::MAX)
+    };
+    let lob = [limits.clone(), vec![watched]].concat();
+    Entitlements {
+        tenant,
+        lob_status: Status::Active,
+        limits: TenantLimits {
+            tenant: ScopeLimits { limits, ..ScopeLimits::default() },
+            ..TenantLimits::default()
+        },
+        lob: ScopeLimits { limits: lob, ..ScopeLimits::default() },
+        org: ScopeLimits::default(),
+    }
+}
 
 /// Meters and records in memory.
 #[derive(Debug)]
@@ -48,6 +89,12 @@ impl InMemoryLedger {
     pub fn meter_of(&self, scope: &Scope) -> Meter {
         let found = self.lock().meters.get(&MeterRef::of(scope.clone())).cloned();
         found.unwrap_or_else(|| Meter::new(Status::Suspended, 0))
+    }
+
+    /// What is committed of this month's money by the meter of an unsharded scope for all models.
+    pub fn committed(&self, scope: &Scope) -> NanoUsd {
+        let month = Counter { metric: Metric::Cost, period: Period::Month };
+        NanoUsd(self.meter_of(scope).counters.get(month))
     }
 
     /// Every meter.

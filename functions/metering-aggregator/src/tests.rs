@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use admission::fakes::InMemoryLedger;
-use admission::{Meter, Minute, Reservation, Roll, Scope};
+use admission::{Calendar, Gate, Meter, MeterRef, Minute, Part, Reservation, Scope};
 use lambda_runtime::{Context, LambdaEvent};
 use metering::{NanoUsd, RecordId};
 use serde_json::{Value, json};
-use tenancy::{LobId, Status, TenantId};
+use tenancy::Status;
 
 use super::{State, handle};
 
@@ -15,7 +15,7 @@ use super::{State, handle};
 const NOON_MS: i64 = 1_795_435_200_000;
 
 fn scopes(tenant: &str, lob: &str) -> [Scope; 2] {
-    Scope::of_tenant(&tenant.parse::<TenantId>().unwrap(), &lob.parse::<LobId>().unwrap())
+    [Scope::Tenant(tenant.parse().unwrap()), Scope::Lob(lob.parse().unwrap())]
 }
 
 /// One open call of each tenant, of 100 nano-USD and 50 tokens.
@@ -30,13 +30,21 @@ fn ledger() -> InMemoryLedger {
             let reservation = Reservation {
                 tenant_id: tenant.parse().unwrap(),
                 amount_nanousd: NanoUsd(100),
-                tokens: 50,
+                input_tokens: 30,
+                output_tokens: 20,
                 requests: 1,
                 minute: Minute::of(NOON_MS),
                 deadline_ms: NOON_MS + 960_000,
+                part: Part::WHOLE,
                 detail: None,
             };
-            meter.reserve(Roll::Month, &id, reservation);
+            let gate = Gate {
+                meter: MeterRef::of(scope.clone()),
+                caps: vec![],
+                entitlement_version: Some(1),
+            };
+            let roll = meter.decide(&Calendar::utc(), &gate, &reservation).unwrap();
+            meter.reserve(&gate, roll, &id, reservation);
             meters.insert(scope, meter);
         }
     }
@@ -50,11 +58,10 @@ async fn invoke(
     handle(state, LambdaEvent::new(serde_json::from_str(event)?, Context::default())).await
 }
 
-fn settled(ledger: &InMemoryLedger, tenant: &str, lob: &str) -> [(u64, u64, usize); 2] {
-    scopes(tenant, lob).map(|scope| {
-        let meter = ledger.meter_of(&scope);
-        (meter.settled.0, meter.committed.0, meter.open.len())
-    })
+/// What each scope has committed, and how many calls are open.
+fn committed(ledger: &InMemoryLedger, tenant: &str, lob: &str) -> [(u64, usize); 2] {
+    scopes(tenant, lob)
+        .map(|scope| (ledger.committed(&scope).0, ledger.meter_of(&scope).open.len()))
 }
 
 #[tokio::test]
@@ -63,8 +70,8 @@ async fn a_record_settles_its_own_scopes_once_however_often_it_comes() {
     for _ in 0..3 {
         let answer = invoke(&state, include_str!("../testdata/stream.json")).await.unwrap();
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
-        assert_eq!(settled(&state.ledger, "acme", "retail"), [(42, 42, 0); 2]);
-        assert_eq!(settled(&state.ledger, "globex", "markets"), [(7, 7, 0); 2]);
+        assert_eq!(committed(&state.ledger, "acme", "retail"), [(42, 0); 2]);
+        assert_eq!(committed(&state.ledger, "globex", "markets"), [(7, 0); 2]);
     }
 }
 
@@ -75,8 +82,8 @@ async fn a_failure_is_reported_where_it_happened_and_nothing_after_it_is_passed_
     let answer = invoke(&state, &broken).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "100" }] }));
     assert_eq!(
-        settled(&state.ledger, "globex", "markets"),
-        [(0, 100, 1); 2],
+        committed(&state.ledger, "globex", "markets"),
+        [(100, 1); 2],
         "delivered again later"
     );
 
@@ -92,7 +99,7 @@ async fn other_changes_of_the_table_are_ignored() {
     for (from, to) in [("INSERT", "MODIFY"), (r#""USAGE#call"#, r#""METER#call"#)] {
         let event = include_str!("../testdata/stream.json").replace(from, to);
         assert_eq!(invoke(&state, &event).await.unwrap(), json!({ "batchItemFailures": [] }));
-        assert_eq!(settled(&state.ledger, "acme", "retail"), [(0, 100, 1); 2]);
+        assert_eq!(committed(&state.ledger, "acme", "retail"), [(100, 1); 2]);
     }
 }
 

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admission::fakes::InMemoryLedger;
-use admission::{
-    EntitlementStore, Entitlements, LimitedScope, Limits, Meter, Scope, SettlementStore as _,
-    StoreError,
-};
+use admission::{EntitlementStore, Entitlements, Meter, Scope, StoreError, settle};
 use aws_transport::testing::{Caller, Clock, Deed, sdk_config, server, settings, sts};
 use aws_transport::{Aws, Connection, EndpointUrls, Service};
 use bytes::Bytes;
@@ -183,14 +180,11 @@ impl Gateway {
             default_max_tokens: None,
             entitlement_version: 1,
             settings: TenantSettings::default(),
+            projects: BTreeMap::new(),
+            tags: BTreeMap::new(),
         };
-        let scopes: Vec<_> =
-            Scope::of_tenant(&tenant.tenant_id, &tenant.lob_id).into_iter().collect();
-        let limited = scopes.iter().map(|scope| LimitedScope {
-            scope: scope.clone(),
-            limits: Limits::default(),
-            entitlement_version: 1,
-        });
+        let scopes =
+            vec![Scope::Tenant(tenant.tenant_id.clone()), Scope::Lob(tenant.lob_id.clone())];
         let alias = Alias {
             name: ALIAS.parse().unwrap(),
             steps: models
@@ -225,7 +219,7 @@ impl Gateway {
         };
         let meters = scopes.iter().map(|it| (it.clone(), Meter::new(Status::Active, 1)));
         let ledger = InMemoryLedger::with_meters(meters);
-        let entitlements = Entitlements { scopes: limited.collect(), tenant };
+        let entitlements = admission::fakes::entitlements(tenant, vec![]);
         let state = State {
             configuration: Cache::new(FixedConfiguration { entitlements, catalog }),
             ledger,
@@ -256,17 +250,18 @@ impl Gateway {
             NanoUsd(records.iter().map(|record| amount(record).0).sum())
         };
         for scope in &self.scopes {
-            let meter = ledger.meter_of(scope);
-            assert_eq!(meter.committed, sum(|record| record.reserved_nanousd), "{scope}");
-            assert_eq!(meter.open.len(), records.len(), "{scope}: an attempt without a record");
-            for record in &records {
-                let (tokens, cost) = (record.usage.total(), record.cost_nanousd);
-                assert!(cost <= record.reserved_nanousd, "more than reserved: {record:?}");
-                assert!(ledger.settle(scope, &record.id, tokens, cost).await.unwrap());
-            }
+            assert_eq!(ledger.committed(scope), sum(|it| it.reserved_nanousd), "{scope}");
+            let open = ledger.meter_of(scope).open;
+            assert_eq!(open.len(), records.len(), "{scope}: an attempt without a record");
+        }
+        for record in &records {
+            assert!(record.cost_nanousd <= record.reserved_nanousd, "more than reserved: {record:?}");
+            settle(ledger, record).await.unwrap();
+        }
+        for scope in &self.scopes {
             let meter = ledger.meter_of(scope);
             assert!(meter.open.is_empty(), "{scope}: {:?}", meter.open);
-            assert_eq!(meter.committed, sum(|record| record.cost_nanousd), "{scope}");
+            assert_eq!(ledger.committed(scope), sum(|record| record.cost_nanousd), "{scope}");
         }
         records
     }

@@ -1,6 +1,7 @@
 //! What callers get when all goes well, and what is recorded of it.
 
-use admission::Limits;
+use admission::fakes::hard;
+use admission::{Metric, Period};
 use bytes::Bytes;
 use inference::Event;
 use metering::{NanoUsd, Outcome};
@@ -12,11 +13,10 @@ use super::support::{
 
 #[tokio::test]
 async fn an_answer_carries_its_text_its_usage_and_the_gateways_headers() {
-    let limits = Limits {
-        requests_per_minute: Some(60),
-        tokens_per_minute: Some(10_000),
-        ..Limits::default()
-    };
+    let limits = vec![
+        hard(Metric::Requests, Period::Minute, 60),
+        hard(Metric::TotalTokens, Period::Minute, 10_000),
+    ];
     let gateway = Gateway::new(limits, vec![Script::Whole(whole("Hi"))]);
     let response = gateway.send("acme", &chat("converse-a")).await;
     assert_eq!(response.status(), 200);
@@ -43,7 +43,7 @@ async fn an_answer_carries_its_text_its_usage_and_the_gateways_headers() {
 #[tokio::test]
 async fn pieces_are_passed_on_while_the_model_still_talks() {
     let (sender, events) = futures::channel::mpsc::unbounded();
-    let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
+    let gateway = Gateway::new(vec![], vec![Script::Live(events)]);
     let say = |word: &str| {
         sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: word.into() })).unwrap();
     };
@@ -62,7 +62,7 @@ async fn pieces_are_passed_on_while_the_model_still_talks() {
 #[tokio::test]
 async fn a_streamed_answer_ends_with_done_and_one_record() {
     let gateway =
-        Gateway::new(Limits::default(), vec![Script::Events(text_events(&["Hel", "lo"]))]);
+        Gateway::new(vec![], vec![Script::Events(text_events(&["Hel", "lo"]))]);
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(
         answer.contains(r#""content":"Hel""#) && answer.ends_with("data: [DONE]\n\n"),
@@ -80,7 +80,7 @@ async fn a_streamed_answer_ends_with_done_and_one_record() {
 #[tokio::test]
 async fn a_native_model_gets_the_callers_own_bytes() {
     let answer = Bytes::from_static(br#"{"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":15,"completion_tokens":2,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":5}},"future":[1]}"#);
-    let gateway = Gateway::new(Limits::default(), vec![Script::Bytes(vec![Ok(answer.clone())])]);
+    let gateway = Gateway::new(vec![], vec![Script::Bytes(vec![Ok(answer.clone())])]);
     let request = r#"{ "model":"native-b",  "max_tokens":100,"messages":[{"role":"user","content":"Hello"}], "future": {"a":1e2} }"#;
     let response = gateway.send_as("globex", "machine", request).await;
     assert_eq!(text(response).await.as_bytes(), answer, "unknown fields survive on the way back");
@@ -101,7 +101,7 @@ async fn a_native_stream_is_metered_although_its_caller_did_not_ask_for_usage() 
     let script = Script::Bytes(
         pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect(),
     );
-    let gateway = Gateway::new(Limits::default(), vec![script]);
+    let gateway = Gateway::new(vec![], vec![script]);
     let answer = text(gateway.send("globex", &streamed("native-b")).await).await;
     assert_eq!(answer, [pieces[0], pieces[1], pieces[3]].concat());
     assert_eq!(gateway.record().usage, USAGE);
@@ -112,7 +112,7 @@ async fn a_native_stream_is_metered_although_its_caller_did_not_ask_for_usage() 
 
 #[tokio::test]
 async fn each_tenant_sees_its_own_models_only() {
-    let gateway = Gateway::new(Limits::default(), vec![]);
+    let gateway = Gateway::new(vec![], vec![]);
     let ids = |list: &serde_json::Value| -> Vec<String> {
         list["data"]
             .as_array()

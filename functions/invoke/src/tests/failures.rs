@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use admission::Limits;
+use admission::fakes::hard;
+use admission::{Metric, Period};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use inference::{Event, ProviderErrorKind};
@@ -22,7 +23,7 @@ async fn a_refusal_by_the_provider_has_a_status_and_costs_nothing() {
         (streamed("native-b"), ProviderErrorKind::AccessDenied, StatusCode::FORBIDDEN),
     ] {
         let gateway =
-            Gateway::new(Limits::default(), vec![Script::Refuse(provider_error(kind, false))]);
+            Gateway::new(vec![], vec![Script::Refuse(provider_error(kind, false))]);
         let response = gateway.send("acme", &request).await;
         assert_eq!(response.status(), status);
         assert!(body(response).await["error"]["message"].is_string());
@@ -39,7 +40,7 @@ async fn a_stream_that_breaks_ends_with_an_error_event_and_is_billed_for_what_wa
     let mut events = text_events(&["Hel", "lo"]);
     events.truncate(2);
     events.push(Err(provider_error(ProviderErrorKind::ModelError, true)));
-    let gateway = Gateway::new(Limits::default(), vec![Script::Events(events)]);
+    let gateway = Gateway::new(vec![], vec![Script::Events(events)]);
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.contains(r#""error":{"#) && !answer.contains("[DONE]"), "{answer}");
     let record = gateway.record();
@@ -53,7 +54,7 @@ async fn a_stream_that_breaks_ends_with_an_error_event_and_is_billed_for_what_wa
 #[tokio::test]
 async fn a_broken_connection_is_billed_what_was_reserved() {
     let script = Script::Refuse(provider_error(ProviderErrorKind::Interrupted, true));
-    let gateway = Gateway::new(Limits::default(), vec![script]);
+    let gateway = Gateway::new(vec![], vec![script]);
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::BAD_GATEWAY);
     let record = gateway.record();
     assert_eq!((record.cost_nanousd, record.is_estimated), (record.reserved_nanousd, true));
@@ -63,7 +64,7 @@ async fn a_broken_connection_is_billed_what_was_reserved() {
 async fn an_answer_without_usage_is_billed_by_an_estimate() {
     let mut answer = whole("Hello there");
     answer.usage = TokenUsage::default();
-    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(answer)]);
+    let gateway = Gateway::new(vec![], vec![Script::Whole(answer)]);
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::OK);
     let record = gateway.record();
     assert!(
@@ -90,7 +91,7 @@ async fn a_client_that_hangs_up_is_billed_what_the_provider_produces() {
         ("/bedrock/model/converse-a/invoke-with-response-stream", anthropic),
     ] {
         let (sender, events) = futures::channel::mpsc::unbounded();
-        let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
+        let gateway = Gateway::new(vec![], vec![Script::Live(events)]);
         sender.unbounded_send(Ok(Event::TextDelta { block: 0, text: "one".into() })).unwrap();
         let mut body = gateway.post("acme", path, &[], &request).await.into_body();
         body.frame().await.unwrap().unwrap();
@@ -110,7 +111,7 @@ async fn a_client_that_hangs_up_is_billed_what_the_provider_produces() {
 /// Every generating route is held to the same budget, those of Bedrock's own API as well.
 #[tokio::test]
 async fn a_spent_budget_refuses_every_dialect() {
-    let limits = Limits { budget_per_month: Some(NanoUsd(1)), ..Limits::default() };
+    let limits = vec![hard(Metric::Cost, Period::Month, 1)];
     let messages = json!([{"role": "user", "content": "Hello"}]);
     let converse = json!({"messages": [{"role": "user", "content": [{"text": "Hello"}]}]});
     for (path, request) in [
@@ -119,7 +120,7 @@ async fn a_spent_budget_refuses_every_dialect() {
         ("/bedrock/model/converse-a/converse", converse.clone()),
         ("/bedrock/model/converse-a/converse-stream", converse),
     ] {
-        let gateway = Gateway::new(limits, vec![]);
+        let gateway = Gateway::new(limits.clone(), vec![]);
         let response = gateway.post("acme", path, &[], &request).await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
         assert_eq!(gateway.provider_calls(), 0);
@@ -129,7 +130,7 @@ async fn a_spent_budget_refuses_every_dialect() {
 #[tokio::test(start_paused = true)]
 async fn a_thinking_model_keeps_its_caller_waiting_with_signs_of_life() {
     let think = |kind: Vec<_>| {
-        Gateway::new(Limits::default(), vec![Script::Think(Duration::from_secs(25), kind)])
+        Gateway::new(vec![], vec![Script::Think(Duration::from_secs(25), kind)])
     };
     let gateway = think(text_events(&["Hi"]));
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
@@ -145,7 +146,7 @@ async fn a_thinking_model_keeps_its_caller_waiting_with_signs_of_life() {
 #[tokio::test(start_paused = true)]
 async fn a_model_that_never_answers_is_given_up_before_the_function_ends() {
     let (sender, events) = futures::channel::mpsc::unbounded();
-    let gateway = Gateway::new(Limits::default(), vec![Script::Live(events)]);
+    let gateway = Gateway::new(vec![], vec![Script::Live(events)]);
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.contains("provider_timeout"), "{answer}");
     assert_eq!(gateway.record().outcome, Outcome::Failed);
@@ -154,7 +155,7 @@ async fn a_model_that_never_answers_is_given_up_before_the_function_ends() {
 
 #[tokio::test]
 async fn an_answer_is_not_withheld_because_its_record_is_left_to_the_sweep() {
-    let gateway = Gateway::new(Limits::default(), vec![Script::Events(text_events(&["Hi"]))]);
+    let gateway = Gateway::new(vec![], vec![Script::Events(text_events(&["Hi"]))]);
     gateway.state.ledger.fail("put_record");
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.ends_with("data: [DONE]\n\n"), "{answer}");

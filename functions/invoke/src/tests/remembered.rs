@@ -1,6 +1,6 @@
 //! What the gateway keeps: cached answers, stored responses, files. Nothing of it crosses tenants.
 
-use admission::{Limits, Scope};
+use admission::Scope;
 use bytes::Bytes;
 use http::StatusCode;
 use metering::NanoUsd;
@@ -18,7 +18,7 @@ async fn a_cached_answer_is_replayed_byte_by_byte_and_costs_nothing() {
         (chat("native-b"), Script::Whole(whole("Hi"))),
         (streamed("native-b"), Script::Events(text_events(&["Hel", "lo"]))),
     ] {
-        let gateway = Gateway::new(Limits::default(), vec![script]);
+        let gateway = Gateway::new(vec![], vec![script]);
         let first = gateway.post("acme", CHAT, USE, &request).await;
         assert_eq!(first.headers()["x-weir-cache"], "miss");
         let first_type = first.headers()["content-type"].clone();
@@ -38,7 +38,7 @@ async fn a_cached_answer_is_replayed_byte_by_byte_and_costs_nothing() {
 #[tokio::test]
 async fn a_cache_answers_its_own_tenant_only_and_after_every_policy() {
     let scripts = vec![Script::Whole(whole("acme's")), Script::Whole(whole("globex's"))];
-    let gateway = Gateway::new(Limits::default(), scripts);
+    let gateway = Gateway::new(vec![], scripts);
     let request = chat("native-b");
     text(gateway.post("acme", CHAT, USE, &request).await).await;
     let other = gateway.post("globex", CHAT, USE, &request).await;
@@ -57,7 +57,7 @@ async fn whatever_influences_the_answer_is_part_of_the_key() {
     let mut warmer = request.clone();
     warmer["temperature"] = json!(0.5);
     let scripts = (0..3).map(|_| Script::Whole(whole("Hi"))).collect();
-    let gateway = Gateway::new(Limits::default(), scripts);
+    let gateway = Gateway::new(vec![], scripts);
     for (headers, body) in
         [(USE, &request), (USE, &warmer), (&[("x-weir-cache", "refresh")][..], &request)]
     {
@@ -71,7 +71,7 @@ async fn whatever_influences_the_answer_is_part_of_the_key() {
 #[tokio::test]
 async fn another_file_under_the_same_id_is_another_question() {
     let scripts = vec![Script::Whole(whole("A cat")), Script::Whole(whole("A dog"))];
-    let gateway = Gateway::new(Limits::default(), scripts);
+    let gateway = Gateway::new(vec![], scripts);
     let new = json!({"media_type": "image/png", "bytes": 3});
     let file = body(gateway.post("acme", "/v1/files", &[], &new).await).await;
     let id = file["id"].as_str().unwrap();
@@ -90,7 +90,7 @@ async fn another_file_under_the_same_id_is_another_question() {
 #[tokio::test]
 async fn a_stored_response_is_there_for_its_tenant_until_it_is_deleted() {
     let scripts = vec![Script::Whole(whole("Hi")), Script::Whole(whole("Again"))];
-    let gateway = Gateway::new(Limits::default(), scripts);
+    let gateway = Gateway::new(vec![], scripts);
     let ask = |input: &str, previous: Value| json!({"model": "converse-a", "input": input, "previous_response_id": previous});
     let first = gateway.post("acme", "/v1/responses", &[], &ask("one", Value::Null)).await;
     assert_eq!(first.status(), 200);
@@ -126,7 +126,7 @@ async fn a_stored_response_is_there_for_its_tenant_until_it_is_deleted() {
 
 #[tokio::test]
 async fn an_uploaded_file_is_inlined_for_its_tenant() {
-    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(whole("A cat"))]);
+    let gateway = Gateway::new(vec![], vec![Script::Whole(whole("A cat"))]);
     let new = json!({"media_type": "image/png", "bytes": 3, "filename": "cat.png"});
     let file = body(gateway.post("acme", "/v1/files", &[], &new).await).await;
     let id = file["id"].as_str().unwrap().to_owned();

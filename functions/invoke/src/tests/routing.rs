@@ -1,6 +1,7 @@
 //! Who answers when a target fails, what the client sees of it, and that each attempt is recorded once.
 
-use admission::{Limits, Scope};
+use admission::fakes::hard;
+use admission::{Metric, Period};
 use bytes::Bytes;
 use http::StatusCode;
 use inference::{Event, ProviderErrorKind};
@@ -21,7 +22,7 @@ fn recorded(attempts: &[(u32, &str, Outcome)]) -> Vec<(u32, String, Outcome)> {
 #[tokio::test]
 async fn the_next_target_answers_and_every_attempt_is_recorded_once() {
     for request in [chat("resilient"), streamed("resilient")] {
-        let limits = Limits { requests_per_minute: Some(1), ..Limits::default() };
+        let limits = vec![hard(Metric::Requests, Period::Minute, 1)];
         let answer = if request["stream"] == true {
             Script::Events(text_events(&["Hi"]))
         } else {
@@ -57,7 +58,7 @@ async fn a_stream_that_fails_before_its_first_content_is_taken_over() {
         Err(provider_error(ProviderErrorKind::ModelError, true)),
     ];
     let scripts = vec![Script::Events(broken), Script::Events(text_events(&["Hi"]))];
-    let gateway = Gateway::new(Limits::default(), scripts);
+    let gateway = Gateway::new(vec![], scripts);
     let response = gateway.send("acme", &streamed("resilient")).await;
     assert_eq!(response.headers()["x-weir-attempts"], "2");
     let answer = text(response).await;
@@ -72,7 +73,7 @@ async fn a_stream_that_fails_after_its_first_content_is_not() {
     let mut events = text_events(&["Hel"]);
     events.truncate(1);
     events.push(Err(provider_error(ProviderErrorKind::Unavailable, true)));
-    let gateway = Gateway::new(Limits::default(), vec![Script::Events(events)]);
+    let gateway = Gateway::new(vec![], vec![Script::Events(events)]);
     let answer = text(gateway.send("acme", &streamed("resilient")).await).await;
     assert!(answer.contains("Hel") && answer.contains(r#""error":{"#), "{answer}");
     assert_eq!(gateway.attempts(), recorded(&[(1, "converse-a", Outcome::Failed)]));
@@ -80,7 +81,7 @@ async fn a_stream_that_fails_after_its_first_content_is_not() {
 
 #[tokio::test]
 async fn a_wrong_request_is_asked_once() {
-    let gateway = Gateway::new(Limits::default(), vec![refused(ProviderErrorKind::InvalidRequest)]);
+    let gateway = Gateway::new(vec![], vec![refused(ProviderErrorKind::InvalidRequest)]);
     let response = gateway.send("acme", &chat("resilient")).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_eq!(gateway.provider_calls(), 1);
@@ -90,7 +91,7 @@ async fn a_wrong_request_is_asked_once() {
 async fn the_last_target_s_error_is_the_client_s() {
     let scripts =
         vec![refused(ProviderErrorKind::ModelNotFound), refused(ProviderErrorKind::AccessDenied)];
-    let gateway = Gateway::new(Limits::default(), scripts);
+    let gateway = Gateway::new(vec![], scripts);
     let response = gateway.send("acme", &streamed("resilient")).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!(body(response).await["error"]["code"], "model_access_denied");
@@ -98,7 +99,7 @@ async fn the_last_target_s_error_is_the_client_s() {
 
 #[tokio::test]
 async fn a_target_that_is_not_allowed_is_passed_over() {
-    let gateway = Gateway::new(Limits::default(), vec![Script::Whole(whole("Hi"))]);
+    let gateway = Gateway::new(vec![], vec![Script::Whole(whole("Hi"))]);
     let response = gateway.send("globex", &chat("resilient")).await;
     assert_eq!(response.headers()["x-weir-model"], "native-b");
     assert_eq!(response.headers()["x-weir-attempts"], "1");
@@ -107,23 +108,22 @@ async fn a_target_that_is_not_allowed_is_passed_over() {
 #[tokio::test]
 async fn a_fallback_is_held_to_the_budget_as_well() {
     // One call reserves some 1.1 milli-USD; the first attempt keeps all of it, since it may have run.
-    let limits = Limits { budget_per_month: Some(NanoUsd(1_500_000)), ..Limits::default() };
+    let limits = vec![hard(Metric::Cost, Period::Month, 1_500_000)];
     let lost = Script::Refuse(provider_error(ProviderErrorKind::Interrupted, true));
     let gateway = Gateway::new(limits, vec![lost]);
     let response = gateway.send("acme", &chat("resilient")).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(body(response).await["error"]["code"], "insufficient_quota");
-    let acme = gateway.state.ledger.meter_of(&Scope::Tenant("acme".parse().unwrap()));
-    assert!(acme.committed <= NanoUsd(1_500_000));
+    assert!(gateway.committed("acme") <= NanoUsd(1_500_000));
 }
 
 #[tokio::test]
 async fn a_model_by_its_own_name_is_asked_again_only_if_nothing_can_have_run() {
     let scripts = vec![refused(ProviderErrorKind::Throttled), Script::Whole(whole("Hi"))];
-    let gateway = Gateway::new(Limits::default(), scripts);
+    let gateway = Gateway::new(vec![], scripts);
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), 200);
     let lost = Script::Refuse(provider_error(ProviderErrorKind::Interrupted, true));
-    let gateway = Gateway::new(Limits::default(), vec![lost]);
+    let gateway = Gateway::new(vec![], vec![lost]);
     assert_eq!(gateway.send("acme", &chat("converse-a")).await.status(), StatusCode::BAD_GATEWAY);
 }
 
@@ -131,7 +131,7 @@ async fn a_model_by_its_own_name_is_asked_again_only_if_nothing_can_have_run() {
 async fn garbage_in_place_of_an_answer_is_a_failure() {
     let garbage = || Script::Bytes(vec![Ok(Bytes::from_static(b"<html>"))]);
     let gateway =
-        Gateway::new(Limits::default(), vec![garbage(), garbage(), Script::Whole(whole("Hi"))]);
+        Gateway::new(vec![], vec![garbage(), garbage(), Script::Whole(whole("Hi"))]);
     let response = gateway.send("acme", &chat("resilient")).await;
     assert_eq!(response.headers()["x-weir-model"], "native-b");
 }

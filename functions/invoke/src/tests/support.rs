@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admission::fakes::InMemoryLedger;
-use admission::{EntitlementStore, Entitlements, LimitedScope, Limits, Meter, Scope, StoreError};
+use admission::{EntitlementStore, Entitlements, LimitRule, Meter, Scope, StoreError};
 use bytes::Bytes;
 use content::fakes::InMemoryContent;
 use futures::StreamExt as _;
@@ -40,6 +40,8 @@ pub(super) const USAGE: TokenUsage = TokenUsage {
     cache_read: 5,
     cache_write_5m: 0,
     cache_write_1h: 0,
+    input_audio: 0,
+    output_audio: 0,
     images: 0,
     search_units: 0,
     guardrail_units: 0,
@@ -233,7 +235,7 @@ pub(super) struct Gateway {
     pub(super) configuration: &'static FakeConfiguration,
 }
 
-fn entitlements(tenant: &str, lob: &str, models: &[&str], limits: Limits) -> Entitlements {
+fn entitlements(tenant: &str, lob: &str, models: &[&str], limits: Vec<LimitRule>) -> Entitlements {
     let tenant = Tenant {
         tenant_id: tenant.parse().unwrap(),
         lob_id: lob.parse().unwrap(),
@@ -242,12 +244,10 @@ fn entitlements(tenant: &str, lob: &str, models: &[&str], limits: Limits) -> Ent
         default_max_tokens: None,
         entitlement_version: 1,
         settings: TenantSettings::default(),
+        projects: BTreeMap::new(),
+        tags: BTreeMap::new(),
     };
-    let scopes = Scope::of_tenant(&tenant.tenant_id, &tenant.lob_id)
-        .into_iter()
-        .map(|scope| LimitedScope { scope, limits, entitlement_version: 1 })
-        .collect();
-    Entitlements { tenant, scopes }
+    admission::fakes::entitlements(tenant, limits)
 }
 
 fn model(id: &str, protocol: Protocol) -> Arc<Model> {
@@ -255,6 +255,7 @@ fn model(id: &str, protocol: Protocol) -> Arc<Model> {
     Arc::new(Model {
         provider_model_id: format!("vendor.{id}-v1"),
         owned_by: "vendor".into(),
+        family: None,
         created: 1_700_000_000,
         context_window: 100_000,
         max_output_tokens: 4_096,
@@ -266,12 +267,12 @@ fn model(id: &str, protocol: Protocol) -> Arc<Model> {
 
 impl Gateway {
     /// `acme` (retail) may use `converse-a` and `native-b`, `globex` (markets) only `native-b`.
-    pub(super) fn new(limits: Limits, scripts: Vec<Script>) -> Self {
+    pub(super) fn new(limits: Vec<LimitRule>, scripts: Vec<Script>) -> Self {
         Self::with_models(limits, scripts, &[])
     }
 
     /// The same, and `acme` may use `further` models.
-    pub(super) fn with_models(limits: Limits, scripts: Vec<Script>, further: &[Model]) -> Self {
+    pub(super) fn with_models(limits: Vec<LimitRule>, scripts: Vec<Script>, further: &[Model]) -> Self {
         let price = Price {
             input: PicoUsd(1_000_000),
             output: PicoUsd(10_000_000),
@@ -301,14 +302,13 @@ impl Gateway {
             has_affinity: false,
         };
         let mut tenants = [
-            entitlements("acme", "retail", &["converse-a", "native-b", "unregistered-c"], limits),
+            entitlements("acme", "retail", &["converse-a", "native-b", "unregistered-c"], limits.clone()),
             entitlements("globex", "markets", &["native-b"], limits),
         ];
         tenants[0].tenant.models.0.extend(further.iter().map(|model| model.id.clone()));
         let meters: Vec<(Scope, Meter)> = tenants
             .iter()
-            .flat_map(|tenant| tenant.scopes.iter())
-            .map(|scope| (scope.scope.clone(), Meter::new(Status::Active, 1)))
+            .map(|of| (Scope::Tenant(of.tenant.tenant_id.clone()), Meter::new(Status::Active, 1)))
             .collect();
         let configuration = Box::leak(Box::new(FakeConfiguration {
             tenants: Mutex::new(tenants.map(|of| (of.tenant.tenant_id.to_string(), of)).into()),
@@ -423,7 +423,7 @@ impl Gateway {
     }
 
     pub(super) fn committed(&self, tenant: &str) -> NanoUsd {
-        self.state.ledger.meter_of(&Scope::Tenant(tenant.parse().unwrap())).committed
+        self.state.ledger.committed(&Scope::Tenant(tenant.parse().unwrap()))
     }
 
     pub(super) fn provider_calls(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Requests that take several provider calls: each is reserved for, made and recorded by itself.
 
-use admission::Limits;
+use admission::fakes::hard;
+use admission::{Metric, Period};
 use bytes::Bytes;
 use http::StatusCode;
 use inference::{BodyFormat, Model, Protocol, ProviderErrorKind, fixtures};
@@ -30,7 +31,7 @@ async fn embed(gateway: &Gateway, texts: &[&str]) -> (StatusCode, Value) {
 async fn a_target_that_is_tried_again_is_asked_for_what_is_missing_only() {
     let refused = Script::Refuse(provider_error(ProviderErrorKind::Throttled, false));
     let scripts = vec![vector(1.0), refused, vector(3.0), vector(2.0)];
-    let gateway = Gateway::with_models(Limits::default(), scripts, &[titan()]);
+    let gateway = Gateway::with_models(vec![], scripts, &[titan()]);
     let (status, answer) = embed(&gateway, &["a", "b", "c"]).await;
     assert_eq!(status, 200, "{answer}");
     let asked: Vec<Value> = gateway.state.providers.calls.lock().unwrap()[..]
@@ -45,7 +46,7 @@ async fn a_target_that_is_tried_again_is_asked_for_what_is_missing_only() {
 #[tokio::test]
 async fn calls_that_are_reserved_and_not_made_cost_nothing() {
     // A call reserves some 0.5 milli-USD: three fit, the fourth does not.
-    let limits = Limits { budget_per_month: Some(NanoUsd(1_600_000)), ..Limits::default() };
+    let limits = vec![hard(Metric::Cost, Period::Month, 1_600_000)];
     let gateway = Gateway::with_models(limits, vec![vector(1.0)], &[titan()]);
     let (status, error) = embed(&gateway, &["a", "b", "c", "d"]).await;
     assert_eq!(

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admission::fakes::InMemoryLedger;
-use admission::{EntitlementStore, Entitlements, LimitedScope, Limits, Meter, Scope, StoreError};
+use admission::{EntitlementStore, Entitlements, Meter, Scope, StoreError};
 use bytes::Bytes;
 use content::fakes::InMemoryContent;
 use futures::StreamExt as _;
@@ -194,12 +194,10 @@ fn entitlements(tenant: &str, lob: &str) -> Entitlements {
         default_max_tokens: None,
         entitlement_version: 1,
         settings: TenantSettings::default(),
+        projects: BTreeMap::new(),
+        tags: BTreeMap::new(),
     };
-    let scopes = Scope::of_tenant(&tenant.tenant_id, &tenant.lob_id)
-        .into_iter()
-        .map(|scope| LimitedScope { scope, limits: Limits::default(), entitlement_version: 1 })
-        .collect();
-    Entitlements { tenant, scopes }
+    admission::fakes::entitlements(tenant, vec![])
 }
 
 impl Socket {
@@ -229,8 +227,7 @@ impl Socket {
         let tenants = [entitlements("acme", "retail"), entitlements("globex", "markets")];
         let meters: Vec<(Scope, Meter)> = tenants
             .iter()
-            .flat_map(|tenant| tenant.scopes.iter())
-            .map(|scope| (scope.scope.clone(), Meter::new(Status::Active, 1)))
+            .map(|of| (Scope::Tenant(of.tenant.tenant_id.clone()), Meter::new(Status::Active, 1)))
             .collect();
         let provider = inference::fixtures::provider("bedrock");
         let configuration: &'static FakeConfiguration = Box::leak(Box::new(FakeConfiguration {
