@@ -1,0 +1,177 @@
+//! The edge to the machine: environment, clock, tables.
+
+use std::env::VarError;
+use std::time::SystemTime;
+
+use admission::{
+    AuditEntry, Calendar, EntitlementStore, Entitlements, LimitChange, LimitOwner, LimitSet,
+    LimitStore, Meter, MeterLayout, ModelSelector, RaiseRequest, Scope, SettlementStore as _,
+    StoreError, UnknownTimeZone,
+};
+use jiff::Timestamp;
+use metering::{RecordId, UsageRecord};
+use store_dynamodb::{Configuration, Ledger, LimitTables};
+use tenancy::{LobId, TenantContext, TenantId};
+
+use crate::{RecordReader, State};
+
+/// Attempts of one call that are looked for: more than any call makes.
+const MAX_ATTEMPTS: u32 = 32;
+
+/// The function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A variable of the environment is missing.
+    #[error("environment variable `{name}` is not set")]
+    Environment {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        source: VarError,
+    },
+    /// The organisation's time zone is none.
+    #[error(transparent)]
+    TimeZone(#[from] UnknownTimeZone),
+}
+
+/// The tables of the stack.
+#[derive(Debug)]
+pub struct Tables {
+    limits: LimitTables,
+    configuration: Configuration,
+    ledger: Ledger,
+}
+
+impl State<Tables> {
+    /// Connects to `TENANCY_TABLE` and `LEDGER_TABLE`; days begin where they do in `TIME_ZONE`.
+    ///
+    /// # Errors
+    /// One of them is not set, or no such zone exists.
+    pub async fn from_env() -> Result<Self, StartError> {
+        let (tenancy, ledger) = (variable("TENANCY_TABLE")?, variable("LEDGER_TABLE")?);
+        let calendar = Calendar::of(&variable("TIME_ZONE")?)?;
+        let client = store_dynamodb::client(&aws_config::load_from_env().await);
+        let ledger = || Ledger::new(client.clone(), ledger.clone(), calendar.clone());
+        let store = Tables {
+            limits: LimitTables::new(client.clone(), tenancy.clone(), ledger()),
+            configuration: Configuration::new(client.clone(), tenancy),
+            ledger: ledger(),
+        };
+        Ok(Self { store, calendar: calendar.clone(), now, new_id })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn variable(name: &'static str) -> Result<String, StartError> {
+    std::env::var(name).map_err(|source| StartError::Environment { name, source })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn now() -> Timestamp {
+    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+impl RecordReader for Tables {
+    async fn records(
+        &self,
+        context: &TenantContext,
+        call_id: &str,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        let mut records = Vec::new();
+        for attempt in 1..=MAX_ATTEMPTS {
+            let id = RecordId { call_id: call_id.to_owned(), attempt };
+            match self.ledger.record(&context.tenant_id, &id).await? {
+                Some(record) => records.push(record),
+                None => break,
+            }
+        }
+        Ok(records)
+    }
+}
+
+impl EntitlementStore for Tables {
+    async fn entitlements(
+        &self,
+        context: &TenantContext,
+    ) -> Result<Option<Entitlements>, StoreError> {
+        self.configuration.entitlements(context).await
+    }
+}
+
+impl LimitStore for Tables {
+    async fn limits(&self, owner: &LimitOwner) -> Result<Option<LimitSet>, StoreError> {
+        self.limits.limits(owner).await
+    }
+
+    async fn change(&self, owner: &LimitOwner, change: &LimitChange) -> Result<bool, StoreError> {
+        self.limits.change(owner, change).await
+    }
+
+    async fn finish(&self, owner: &LimitOwner, version: u64) -> Result<(), StoreError> {
+        self.limits.finish(owner, version).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<(LimitOwner, u64)>, StoreError> {
+        self.limits.unfinished().await
+    }
+
+    async fn lobs(&self) -> Result<Vec<LobId>, StoreError> {
+        self.limits.lobs().await
+    }
+
+    async fn tenants(&self, lob_id: &LobId) -> Result<Vec<TenantId>, StoreError> {
+        self.limits.tenants(lob_id).await
+    }
+
+    async fn renew(&self, tenant_id: &TenantId, raise: bool) -> Result<(), StoreError> {
+        self.limits.renew(tenant_id, raise).await
+    }
+
+    async fn meters_of(
+        &self,
+        scope: &Scope,
+        models: &ModelSelector,
+        layout: MeterLayout,
+    ) -> Result<Vec<Meter>, StoreError> {
+        self.limits.meters_of(scope, models, layout).await
+    }
+
+    async fn put_raise(
+        &self,
+        owner: &LimitOwner,
+        raise: &RaiseRequest,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.limits.put_raise(owner, raise, entry).await
+    }
+
+    async fn reject_raise(
+        &self,
+        owner: &LimitOwner,
+        raise: &RaiseRequest,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.limits.reject_raise(owner, raise, entry).await
+    }
+
+    async fn raises(&self, owner: &LimitOwner) -> Result<Vec<RaiseRequest>, StoreError> {
+        self.limits.raises(owner).await
+    }
+
+    async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.limits.note(entry).await
+    }
+
+    async fn history(
+        &self,
+        owner: &LimitOwner,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.limits.history(owner, before, limit).await
+    }
+}

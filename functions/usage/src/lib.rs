@@ -1,0 +1,144 @@
+//! Usage, limits, prices and bills: what a tenant's people and programs may see of them, and what
+//! administrators may change.
+
+mod access;
+mod answer;
+mod ask;
+mod environment;
+mod limits;
+mod ports;
+mod raises;
+mod records;
+mod route;
+mod seed;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+
+use admission::{Calendar, finish_change};
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use http_api::{ApiError, Body, caller, full, path, read};
+use inference::Family;
+use jiff::Timestamp;
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt as _};
+use tenancy::TenantContext;
+
+use crate::route::Route;
+
+pub(crate) use crate::ask::{Ask, refuse_unknown};
+pub use crate::environment::{StartError, Tables};
+pub use crate::ports::{RecordReader, Store};
+
+/// What one execution environment keeps between invocations.
+#[derive(Debug)]
+pub struct State<S> {
+    /// Limits, meters, records, rollups.
+    pub store: S,
+    /// Where the organisation's days begin.
+    pub calendar: Calendar,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// A new id; later ones are greater.
+    pub new_id: fn() -> String,
+}
+
+/// Answers one request, or the schedule; an error becomes its response here and nowhere else.
+///
+/// # Errors
+/// None: whatever goes wrong is a response.
+pub async fn handle(
+    state: &State<impl Store>,
+    request: Request,
+) -> Result<Response<Body>, Infallible> {
+    if matches!(request.request_context_ref(), Some(RequestContext::PassThrough)) {
+        // No HTTP request: those come with API Gateway's context.
+        return Ok(Box::pin(finish_changes(state)).await);
+    }
+    let id = (state.new_id)();
+    let answered = Box::pin(answer(state, &request)).await;
+    let mut response = answered.unwrap_or_else(|error| {
+        let (status, code) = (error.fault().status(Family::Openai).as_u16(), error.fault().code);
+        tracing::info!(request_id = id, status, code, "request refused");
+        error.into_response(Family::Openai, &id)
+    });
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    Ok(response)
+}
+
+async fn answer(state: &State<impl Store>, request: &Request) -> Result<Response<Body>, ApiError> {
+    let context = caller(request)?;
+    let path = path(request);
+    let route = Route::of(&path)
+        .ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
+    let methods = route.methods();
+    if !methods.contains(request.method()) {
+        let right = methods.first().unwrap_or(&Method::GET);
+        return Err(ApiError::wrong_method(request.method(), &path, right));
+    }
+    let query: Vec<(String, String)> = request
+        .query_string_parameters()
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let ask = Ask { headers: request.headers(), query: &query, body: read(request)? };
+    ask.is_said_once()?;
+    serve(state, &context, route, request.method(), &ask).await
+}
+
+async fn serve(
+    state: &State<impl Store>,
+    context: &TenantContext,
+    route: Route,
+    method: &Method,
+    ask: &Ask<'_>,
+) -> Result<Response<Body>, ApiError> {
+    match route {
+        Route::Usage => Err(ApiError::unknown_route(method, "/v1/usage")),
+        Route::Standing => standing::show(state, context, ask).await,
+        Route::Records(call_id) => records::show(state, context, &call_id, ask).await,
+        Route::Limits(owner) if method == Method::PUT => {
+            Box::pin(limits::set(state, context, &owner, ask)).await
+        }
+        Route::Limits(owner) => limits::show(state, context, &owner).await,
+        Route::History(owner) => limits::history(state, context, &owner, ask).await,
+        Route::Raises(owner) if method == Method::POST => {
+            raises::request(state, context, &owner, ask).await
+        }
+        Route::Raises(owner) => raises::list(state, context, &owner).await,
+        Route::Decision { owner, raise, is_approval } => {
+            Box::pin(raises::decide(state, context, &owner, &raise, is_approval)).await
+        }
+    }
+}
+
+/// Finishes the changes of limits that their requests did not live to finish.
+async fn finish_changes(state: &State<impl Store>) -> Response<Body> {
+    let unfinished = match state.store.unfinished().await {
+        Ok(unfinished) => unfinished,
+        Err(error) => {
+            tracing::error!(%error, "unfinished changes of limits could not be listed");
+            return said(StatusCode::INTERNAL_SERVER_ERROR, "failed");
+        }
+    };
+    for (owner, version) in unfinished {
+        match finish_change(&state.store, &owner, version).await {
+            Ok(tenants) => tracing::info!(scope = %owner, version, tenants, "a change of limits was finished"),
+            Err(error) => {
+                tracing::error!(scope = %owner, version, %error, "a change of limits could not be finished");
+            }
+        }
+    }
+    said(StatusCode::OK, "done")
+}
+
+fn said(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
