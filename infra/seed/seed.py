@@ -149,24 +149,37 @@ def seed_server(stack: Stack, base_url: str, tenant: dict[str, Any], ids: list[s
     return names
 
 
-def seed_scope(stack: Stack, key: str, wanted: dict[str, Any]) -> None:
-    """Write the entitlements of a tenant or line of business, then its meter.
-
-    In this order: a meter that is ahead of the entitlements would refuse every call in between for good reason, but one
-    that is behind only makes the gateway read them again.
-    """
+def seed_scope(stack: Stack, key: str, wanted: dict[str, Any]) -> bool:
+    """Write what a scope may do, with a version that rises when something of it changes; whether it did."""
     item = {"PK": key, "SK": "META", "status": "active", **wanted}
     found = stack.tenancy.get_item(Key={"PK": key, "SK": "META"}, ConsistentRead=True).get("Item", {})
     version = int(found.get("entitlement_version", 0))
-    if {name: value for name, value in found.items() if name != "entitlement_version"} != item:
-        version += 1
-        stack.tenancy.put_item(Item={**item, "entitlement_version": version})
+    is_new = {name: value for name, value in found.items() if name != "entitlement_version"} != item
+    if is_new:
+        stack.tenancy.put_item(Item={**item, "entitlement_version": version + 1})
+    return is_new
+
+
+def seed_meter(stack: Stack, key: str, is_raised: bool) -> None:
+    """Write the meter of a tenant, after its entitlements; the ledger makes all other meters when they are first needed.
+
+    In this order: a meter that is ahead of the entitlements would refuse every call in between for good reason, but one
+    that is behind only makes the gateway read them again. ``is_raised`` raises the version of a tenant that is as it was,
+    since something above it has changed.
+    """
+    answer = stack.tenancy.update_item(
+        Key={"PK": key, "SK": "META"},
+        UpdateExpression="ADD entitlement_version :by",
+        ExpressionAttributeValues={":by": int(is_raised)},
+        ReturnValues="UPDATED_NEW",
+    )
+    version = answer["Attributes"]["entitlement_version"]
     stack.ledger.update_item(
         Key={"PK": key, "SK": "METER"},
         UpdateExpression="SET meter_kind = :kind, #status = :status, entitlement_version = :version,"
         " #open = if_not_exists(#open, :none)",
         ExpressionAttributeNames={"#status": "status", "#open": "open"},
-        ExpressionAttributeValues={":kind": "METER", ":status": item["status"], ":version": version, ":none": {}},
+        ExpressionAttributeValues={":kind": "METER", ":status": "active", ":version": version, ":none": {}},
     )
 
 
@@ -240,15 +253,16 @@ def known_passwords(out: Path | None, pool_id: str) -> dict[str, str]:
 
 
 def seed_tenants(stack: Stack, document: dict[str, Any], passwords: dict[str, str]) -> list[dict[str, Any]]:
-    """Write the secrets, lines of business and tenants of ``document``; return who can sign in."""
+    """Write the secrets, the organisation, lines of business and tenants of ``document``; return who can sign in."""
     seed_secrets(stack, document.get("secrets", {}))
-    for lob in document["lobs"]:
-        seed_scope(stack, f"LOB#{lob['lob_id']}", lob)
+    above = [("ORG", document.get("org", {"limits": []})), *((f"LOB#{lob['lob_id']}", lob) for lob in document["lobs"])]
+    is_changed = any([seed_scope(stack, key, item) for key, item in above])
     tenants = []
     for tenant in document["tenants"]:
         tenant_id = tenant["tenant_id"]
         entitlements = {name: value for name, value in tenant.items() if name not in ("people", "aliases")}
-        seed_scope(stack, f"TENANT#{tenant_id}", entitlements)
+        is_own = seed_scope(stack, f"TENANT#{tenant_id}", entitlements)
+        seed_meter(stack, f"TENANT#{tenant_id}", is_changed and not is_own)
         seed_aliases(stack, f"TENANT#{tenant_id}", tenant.get("aliases", []))
         people = tenant.get("people", [])
         tenants.append(

@@ -26,11 +26,19 @@ class Functions:
     def _lambda(self) -> Any:
         return self.stack.aws("lambda")
 
+    def processes(self, output: str) -> list[dict[str, Any]]:
+        """The processes of the function that an output names: ``pid``, ``busy``."""
+        parameters = {"function_name": self.stack.outputs[output]}
+        answer = self.stack.http.get(f"{self.stack.aws_url}/_weir/workers", params=parameters)
+        return [worker for worker in answer.json()["workers"] if worker["pid"]]
+
+    def busy_processes(self, output: str) -> list[int]:
+        """Those that are at work right now."""
+        return [worker["pid"] for worker in self.processes(output) if worker["busy"]]
+
     def busy_invoke_processes(self) -> list[int]:
         """Processes of ``invoke`` that serve a call right now."""
-        name = self.stack.outputs["InvokeFunctionName"]
-        answer = self.stack.http.get(f"{self.stack.aws_url}/_weir/workers", params={"function_name": name})
-        return [worker["pid"] for worker in answer.json()["workers"] if worker["busy"] and worker["pid"]]
+        return self.busy_processes("InvokeFunctionName")
 
     @staticmethod
     def kill(pid: int) -> bool:

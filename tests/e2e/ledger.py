@@ -11,6 +11,14 @@ from boto3.dynamodb.conditions import Key
 from stack import Caller, Stack
 from waiting import until
 
+#: A tenant's usage records are in so many partitions, by the last digit of the call's id.
+BUCKETS = "0123456789abcdef"
+
+
+def usage_key(tenant_id: str, call_id: str, attempt: int = 1) -> dict[str, str]:
+    """The key of the record of one provider call."""
+    return {"PK": f"TENANT#{tenant_id}#USAGE#{call_id[-1]}", "SK": f"USAGE#{call_id}#{attempt}"}
+
 
 @dataclass(frozen=True)
 class Meter:
@@ -18,28 +26,29 @@ class Meter:
 
     item: dict[str, Any]
 
-    def _number(self, name: str) -> int:
-        return int(self.item.get(name, 0))
+    def count(self, counter: str) -> int:
+        """A counter by the name of its attribute, such as ``usd_month``: settled or reserved in its current window."""
+        return int(self.item.get(counter, 0))
 
     @property
     def settled(self) -> int:
-        """Nano-USD of this month that are spent."""
-        return self._number("settled")
+        """Nano-USD that are spent, of all time: no window of it ends while a test runs."""
+        return self.count("usd_total") - self.reserved
 
     @property
     def committed(self) -> int:
-        """Nano-USD of this month that are spent or reserved, by the meter's own count."""
-        return self._number("committed")
+        """Nano-USD that are spent or reserved, by the meter's own count."""
+        return self.count("usd_total")
 
     @property
     def day_tokens(self) -> int:
         """Tokens of this day, reserved or used."""
-        return self._number("day_tokens")
+        return self.count("tok_day")
 
     @property
     def open(self) -> dict[str, Any]:
         """Reservations by provider call: ``<call id>-<attempt>``."""
-        return self.item["open"]
+        return self.item.get("open", {})
 
     @property
     def open_calls(self) -> set[str]:
@@ -49,7 +58,7 @@ class Meter:
     @property
     def reserved(self) -> int:
         """Nano-USD of all open reservations, added up here."""
-        return sum(int(reservation["amount"]) for reservation in self.open.values())
+        return sum(int(reservation["a"]) for reservation in self.open.values())
 
 
 @dataclass(frozen=True)
@@ -63,13 +72,21 @@ class Ledger:
         """The table itself."""
         return self.stack.table("LedgerTableName")
 
-    def meter(self, scope: str) -> Meter:
-        """The meter of ``TENANT#..`` or ``LOB#..``."""
-        return Meter(self.table.get_item(Key={"PK": scope, "SK": "METER"}, ConsistentRead=True)["Item"])
+    def meter(self, scope: str, kind: str = "METER") -> Meter:
+        """The meter of ``TENANT#..``, ``LOB#..`` or ``ORG``; an empty one where nothing was counted yet."""
+        return Meter(self.table.get_item(Key={"PK": scope, "SK": kind}, ConsistentRead=True).get("Item", {}))
+
+    def meters(self, scope: str) -> dict[str, Meter]:
+        """All meters in a scope's partition by their sort keys: ``METER``, ``METER#MODEL#..``, ``METER#PROJECT#..``."""
+        return {item["SK"]: Meter(item) for item in self._query(scope, "METER")}
 
     def records(self, tenant_id: str) -> list[dict[str, Any]]:
-        """All usage records in a tenant's partition, oldest call first."""
-        wanted = Key("PK").eq(f"TENANT#{tenant_id}") & Key("SK").begins_with("USAGE#")
+        """All usage records of a tenant, oldest call first."""
+        partitions = (f"TENANT#{tenant_id}#USAGE#{bucket}" for bucket in BUCKETS)
+        return sorted((item for partition in partitions for item in self._query(partition, "USAGE#")), key=lambda it: it["SK"])
+
+    def _query(self, partition: str, prefix: str) -> list[dict[str, Any]]:
+        wanted = Key("PK").eq(partition) & Key("SK").begins_with(prefix)
         query = {"KeyConditionExpression": wanted, "ConsistentRead": True}
         items = []
         while True:
@@ -81,8 +98,7 @@ class Ledger:
 
     def find(self, tenant_id: str, call_id: str, attempt: int = 1) -> dict[str, Any] | None:
         """The record of one provider call made for a call, if there is one."""
-        key = {"PK": f"TENANT#{tenant_id}", "SK": f"USAGE#{call_id}#{attempt}"}
-        return self.table.get_item(Key=key, ConsistentRead=True).get("Item")
+        return self.table.get_item(Key=usage_key(tenant_id, call_id, attempt), ConsistentRead=True).get("Item")
 
     def record(self, caller: Caller, call_id: str) -> dict[str, Any]:
         """The record of a caller's call, once it is written and no scope has a reservation for it any more."""

@@ -138,6 +138,8 @@ class Caller:
     tenant_id: str
     lob_id: str
     token: str = field(repr=False)
+    #: Of a program; nothing of a person.
+    client_id: str = ""
 
     @property
     def scopes(self) -> tuple[str, str]:

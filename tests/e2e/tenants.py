@@ -9,14 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from boto3.dynamodb.conditions import Key
-from boto3.dynamodb.types import TypeSerializer
 
+from ledger import BUCKETS
+from limits import rules
 from stack import Caller, Stack
-
-
-def _native(item: dict[str, Any]) -> dict[str, Any]:
-    serializer = TypeSerializer()
-    return {name: serializer.serialize(value) for name, value in item.items()}
 
 
 @dataclass
@@ -26,10 +22,6 @@ class Tenants:
     stack: Stack
     _scopes: list[str] = field(default_factory=list)
     _clients: list[str] = field(default_factory=list)
-
-    @cached_property
-    def _dynamodb(self) -> Any:
-        return self.stack.aws("dynamodb")
 
     @cached_property
     def _cognito(self) -> Any:
@@ -47,10 +39,10 @@ class Tenants:
     def _content(self) -> Any:
         return self.stack.table("ContentTableName")
 
-    def lob(self, **limits: int) -> str:
-        """A new line of business with these limits; its id."""
+    def lob(self, more: Sequence[dict[str, Any]] = (), **limits: int) -> str:
+        """A new line of business with these limits (and ``more``, as whole rules); its id."""
         lob_id = f"lob-{secrets.token_hex(4)}"
-        self._put(f"LOB#{lob_id}", {"lob_id": lob_id, "limits": limits})
+        self._put(f"LOB#{lob_id}", {"lob_id": lob_id, "limits": [*rules(**limits), *more]})
         return lob_id
 
     def tenant(
@@ -60,14 +52,22 @@ class Tenants:
         *,
         settings: dict[str, Any] | None = None,
         aliases: Sequence[dict[str, Any]] = (),
+        more: dict[str, Any] | None = None,
         **limits: int,
     ) -> Caller:
-        """A new tenant with these models, settings, own aliases and limits; its machine client, with a token."""
+        """A new tenant with these models, settings, own aliases and limits; its machine client, with a token.
+
+        ``more`` are further attributes of its item, such as ``projects``.
+        """
         tenant_id = f"tenant-{secrets.token_hex(4)}"
-        entitlements = {"tenant_id": tenant_id, "lob_id": lob_id, "models": models, "limits": limits}
+        entitlements = {"tenant_id": tenant_id, "lob_id": lob_id, "models": models, "limits": rules(**limits), **(more or {})}
         for alias in aliases:
             self._tenancy.put_item(Item={"PK": f"TENANT#{tenant_id}", "SK": f"ALIAS#{alias['name']}", **alias})
         self._put(f"TENANT#{tenant_id}", entitlements | ({"settings": settings} if settings else {}))
+        return self.machine(tenant_id, lob_id)
+
+    def machine(self, tenant_id: str, lob_id: str) -> Caller:
+        """A new machine client of a tenant, with a token."""
         client = self._cognito.create_user_pool_client(
             UserPoolId=self.stack.outputs["UserPoolId"],
             ClientName=tenant_id,
@@ -76,31 +76,48 @@ class Tenants:
             AllowedOAuthFlows=["client_credentials"],
             AllowedOAuthScopes=["weir/invoke", "weir/read"],
         )["UserPoolClient"]
-        self._clients.append(client["ClientId"])
-        item = {"client_id": client["ClientId"], "tenant_id": tenant_id, "role": "machine", "issuer": self.stack.issuer}
-        self._tenancy.put_item(Item={"PK": f"CLIENT#{client['ClientId']}", "SK": "META", **item})
-        credentials = {"client_id": client["ClientId"], "client_secret": client["ClientSecret"]}
-        return Caller(self.stack, tenant_id, lob_id, self.stack.client_credentials(credentials))
+        client_id = client["ClientId"]
+        self._clients.append(client_id)
+        item = {"client_id": client_id, "tenant_id": tenant_id, "role": "machine", "issuer": self.stack.issuer}
+        self._tenancy.put_item(Item={"PK": f"CLIENT#{client_id}", "SK": "META", **item})
+        credentials = {"client_id": client_id, "client_secret": client["ClientSecret"]}
+        return Caller(self.stack, tenant_id, lob_id, self.stack.client_credentials(credentials), client_id)
 
     def _put(self, scope: str, entitlements: dict[str, Any]) -> None:
         self._scopes.append(scope)
         common = {"PK": scope, "status": "active", "entitlement_version": 1}
         self._tenancy.put_item(Item={**common, "SK": "META", **entitlements})
-        self._ledger.put_item(Item={**common, "SK": "METER", "meter_kind": "METER", "open": {}})
+        if scope.startswith("TENANT#"):
+            # It knows whether the tenant is served; all other meters are made when they are first needed.
+            self._ledger.put_item(Item={**common, "SK": "METER", "meter_kind": "METER", "open": {}})
 
     def change(self, scope: str, **changes: Any) -> None:
-        """Changes what a scope may do: entitlements, meter and the version in both, in one transaction."""
-        meta = self._tenancy.get_item(Key={"PK": scope, "SK": "META"}, ConsistentRead=True)["Item"]
+        """Changes what a scope may do: entitlements, then the meters of the tenants that it concerns, and the version in both."""
+        meta = self._raised(scope, changes)
+        if scope.startswith("TENANT#"):
+            self._tell(scope, meta)
+            return
+        for below in self._scopes:
+            # What a line of business or the organisation may do is part of what each tenant below may.
+            if below.startswith("TENANT#") and scope in ("ORG", f"LOB#{self._meta(below)['lob_id']}"):
+                self._tell(below, self._raised(below, {}))
+
+    def _meta(self, scope: str) -> dict[str, Any]:
+        return self._tenancy.get_item(Key={"PK": scope, "SK": "META"}, ConsistentRead=True)["Item"]
+
+    def _raised(self, scope: str, changes: dict[str, Any]) -> dict[str, Any]:
+        meta = self._meta(scope)
         meta.update(changes, entitlement_version=meta["entitlement_version"] + 1)
-        meter = {
-            "TableName": self._ledger.name,
-            "Key": _native({"PK": scope, "SK": "METER"}),
-            "UpdateExpression": "SET #status = :status, entitlement_version = :version",
-            "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": _native({":status": meta["status"], ":version": meta["entitlement_version"]}),
-        }
-        put = {"TableName": self._tenancy.name, "Item": _native(meta)}
-        self._dynamodb.transact_write_items(TransactItems=[{"Put": put}, {"Update": meter}])
+        self._tenancy.put_item(Item=meta)
+        return meta
+
+    def _tell(self, scope: str, meta: dict[str, Any]) -> None:
+        self._ledger.update_item(
+            Key={"PK": scope, "SK": "METER"},
+            UpdateExpression="SET #status = :status, entitlement_version = :version",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":status": meta["status"], ":version": meta["entitlement_version"]},
+        )
 
     def forget(self) -> None:
         """Removes every scope made here, with its aliases, meters, records, content and clients."""
@@ -108,8 +125,20 @@ class Tenants:
             self._cognito.delete_user_pool_client(UserPoolId=self.stack.outputs["UserPoolId"], ClientId=client_id)
             self._tenancy.delete_item(Key={"PK": f"CLIENT#{client_id}", "SK": "META"})
         for scope in self._scopes:
-            for table in (self._tenancy, self._ledger, self._content):
-                items = table.query(KeyConditionExpression=Key("PK").eq(scope), ProjectionExpression="PK, SK")["Items"]
+            self._empty(scope, self._tenancy, self._ledger, self._content)
+            if scope.startswith("TENANT#"):
+                for partition in (*(f"{scope}#USAGE#{bucket}" for bucket in BUCKETS), f"{scope}#ROLLUP", f"{scope}#BILLING"):
+                    self._empty(partition, self._ledger)
+
+    @staticmethod
+    def _empty(partition: str, *tables: Any) -> None:
+        for table in tables:
+            query = {"KeyConditionExpression": Key("PK").eq(partition), "ProjectionExpression": "PK, SK"}
+            while True:
+                page = table.query(**query)
                 with table.batch_writer() as batch:
-                    for key in items:
+                    for key in page["Items"]:
                         batch.delete_item(Key=key)
+                if "LastEvaluatedKey" not in page:
+                    break
+                query["ExclusiveStartKey"] = page["LastEvaluatedKey"]

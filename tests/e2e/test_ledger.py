@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger import Ledger
+from ledger import Ledger, usage_key
 from simulator import Simulator, messages
 from stack import Caller
 
@@ -77,9 +77,8 @@ def test_a_call_is_recorded_with_what_it_cost(
     record = ledger.record(caller, raw.headers["x-request-id"])
 
     expected: dict[str, Any] = {
-        "PK": f"TENANT#{tenant_id}",
-        "SK": f"USAGE#{raw.headers['x-request-id']}#1",
-        "schema": 2,
+        **usage_key(tenant_id, raw.headers["x-request-id"]),
+        "schema": 3,
         "call_id": raw.headers["x-request-id"],
         "attempt": 1,
         "tenant_id": tenant_id,

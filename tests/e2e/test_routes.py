@@ -264,7 +264,7 @@ class World:
         key = {"PK": f"TENANT#{caller.tenant_id}", "SK": "METER"}
         meter = self.stack.table("LedgerTableName")
         until(lambda: not meter.get_item(Key=key, ConsistentRead=True)["Item"]["open"], "the call to be settled")
-        spent = "SET settled = :spent, committed = :spent"
+        spent = "SET usd_month = :spent"
         meter.update_item(Key=key, UpdateExpression=spent, ExpressionAttributeValues={":spent": 9_999_999_999})
         return caller
 
