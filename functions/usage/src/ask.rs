@@ -64,7 +64,8 @@ impl<'a> Ask<'a> {
                 Err(invalid(shortened(name), "This route takes no parameters."))
             }
             Some((name, _)) => {
-                let message = format!("There is no such parameter; there are {}.", known.join(", "));
+                let message =
+                    format!("There is no such parameter; there are {}.", known.join(", "));
                 Err(invalid(shortened(name), message))
             }
         }
@@ -87,7 +88,9 @@ impl<'a> Ask<'a> {
 pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<(), ApiError> {
     match rest.keys().next() {
         None => Ok(()),
-        Some(name) => Err(invalid(shortened(name), format!("There is no field `{}` here.", shortened(name)))),
+        Some(name) => {
+            Err(invalid(shortened(name), format!("There is no field `{}` here.", shortened(name))))
+        }
     }
 }
 

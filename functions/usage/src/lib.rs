@@ -73,8 +73,7 @@ pub async fn handle(
 async fn answer(state: &State<impl Store>, request: &Request) -> Result<Response<Body>, ApiError> {
     let context = caller(request)?;
     let path = path(request);
-    let route = Route::of(&path)
-        .ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
+    let route = Route::of(&path).ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
     let methods = route.methods();
     if !methods.contains(request.method()) {
         let right = methods.first().unwrap_or(&Method::GET);
@@ -127,7 +126,9 @@ async fn finish_changes(state: &State<impl Store>) -> Response<Body> {
     };
     for (owner, version) in unfinished {
         match finish_change(&state.store, &owner, version).await {
-            Ok(tenants) => tracing::info!(scope = %owner, version, tenants, "a change of limits was finished"),
+            Ok(tenants) => {
+                tracing::info!(scope = %owner, version, tenants, "a change of limits was finished")
+            }
             Err(error) => {
                 tracing::error!(scope = %owner, version, %error, "a change of limits could not be finished");
             }

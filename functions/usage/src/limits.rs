@@ -205,7 +205,9 @@ fn wanted(ask: &Ask<'_>, owner: &LimitOwner, set: &LimitSet) -> Result<Vec<Limit
     for name in ["object", "scope", "version", "is_effective"] {
         body.remove(name);
     }
-    let limits = body.remove("limits").ok_or_else(|| invalid("limits", "`limits` is missing: the whole list, `[]` for none."))?;
+    let limits = body
+        .remove("limits")
+        .ok_or_else(|| invalid("limits", "`limits` is missing: the whole list, `[]` for none."))?;
     crate::refuse_unknown(&body)?;
     let keeps_raises: Vec<bool> = raises_left_out(&limits);
     let mut rules = read_rules(&limits).map_err(invalid_rule)?;
@@ -256,7 +258,8 @@ fn differences(before: &[LimitRule], after: &[LimitRule]) -> Vec<Value> {
     let mut changes: Vec<Value> = gone.chain(new).collect();
     let order = |rules: &[LimitRule]| rules.iter().map(|rule| rule.id.clone()).collect::<Vec<_>>();
     if changes.is_empty() && order(before) != order(after) {
-        changes.push(json!({"change": "reordered", "before": order(before), "after": order(after)}));
+        changes
+            .push(json!({"change": "reordered", "before": order(before), "after": order(after)}));
     }
     changes
 }

@@ -138,7 +138,8 @@ fn granted(
     now: Timestamp,
 ) -> Result<Vec<LimitRule>, ApiError> {
     if decided.valid_until <= now {
-        let message = format!("The raise `{}` would be over already. Ask for a new one.", decided.id);
+        let message =
+            format!("The raise `{}` would be over already. Ask for a new one.", decided.id);
         return Err(ApiError::new(FaultKind::Conflict, "expired", message).never_retried());
     }
     let mut rules = rules.to_vec();
@@ -171,16 +172,26 @@ fn wanted(
     let limit_id = body.remove("limit_id").ok_or_else(|| missing("limit_id"))?;
     let limit_id = limit_id.as_str().unwrap_or_default();
     let Some(rule) = rules.iter().find(|rule| rule.id == limit_id) else {
-        return Err(invalid("limit_id", "The scope has no limit of this name. GET /v1/usage/limits lists those that you meet."));
+        return Err(invalid(
+            "limit_id",
+            "The scope has no limit of this name. GET /v1/usage/limits lists those that you meet.",
+        ));
     };
     let amount = body.remove("amount").ok_or_else(|| missing("amount"))?;
-    let amount = whole("amount", &amount, "nano-USD of cost, else a count").map_err(invalid_rule)?;
+    let amount =
+        whole("amount", &amount, "nano-USD of cost, else a count").map_err(invalid_rule)?;
     if amount == 0 || amount > max_amount(rule.metric) {
         let max = rule.metric.display(max_amount(rule.metric));
-        return Err(invalid("amount", format!("How much more: positive, {max} at most. Money is in nano-USD.")));
+        return Err(invalid(
+            "amount",
+            format!("How much more: positive, {max} at most. Money is in nano-USD."),
+        ));
     }
     if body.remove("currency").is_some_and(|currency| currency != "USD") {
-        return Err(invalid("currency", "Amounts of money are in nano-USD; no other currency is converted."));
+        return Err(invalid(
+            "currency",
+            "Amounts of money are in nano-USD; no other currency is converted.",
+        ));
     }
     let moment = |value: Option<Value>, name: &str| {
         value.map(|value| timestamp(name, &value)).transpose().map_err(invalid_rule)
@@ -192,12 +203,17 @@ fn wanted(
         return Err(invalid("valid_until", "A raise ends after it begins, and in the future."));
     }
     if valid_until.duration_since(valid_from) > MAX_VALIDITY {
-        return Err(invalid("valid_until", "A raise is for 92 days at most. What is to last is a limit."));
+        return Err(invalid(
+            "valid_until",
+            "A raise is for 92 days at most. What is to last is a limit.",
+        ));
     }
     let reason = match body.remove("reason") {
         None => String::new(),
         Some(Value::String(reason)) if reason.chars().count() <= MAX_REASON => reason,
-        Some(_) => return Err(invalid("reason", format!("A text of {MAX_REASON} characters at most."))),
+        Some(_) => {
+            return Err(invalid("reason", format!("A text of {MAX_REASON} characters at most.")));
+        }
     };
     crate::refuse_unknown(&body)?;
     Ok(RaiseRequest {

@@ -35,7 +35,8 @@ pub(crate) async fn show(
     if records.is_empty() {
         return Err(ApiError::not_found("call", call_id));
     }
-    let total: u64 = records.iter().map(|record| record.cost_nanousd.0).fold(0, u64::saturating_add);
+    let total: u64 =
+        records.iter().map(|record| record.cost_nanousd.0).fold(0, u64::saturating_add);
     let shown: Vec<Value> = records.iter().map(shown).collect();
     let body = json!({
         "object": "list",

@@ -20,11 +20,7 @@ pub(crate) enum Route {
     /// `/v1/limits/{scope}/raises`
     Raises(LimitOwner),
     /// `/v1/limits/{scope}/raises/{id}/approve` and `/reject`
-    Decision {
-        owner: LimitOwner,
-        raise: String,
-        is_approval: bool,
-    },
+    Decision { owner: LimitOwner, raise: String, is_approval: bool },
 }
 
 impl Route {
@@ -78,20 +74,39 @@ mod tests {
             ("/v1/usage/limits", Route::Standing),
             ("/v1/usage/records/0193", Route::Records("0193".into())),
             ("/v1/limits/org", Route::Limits(owner("org"))),
-            ("/v1/limits/tenants/acme/principals/auth0%7C5%2F6", Route::Limits(owner("tenants/acme/principals/auth0|5/6"))),
-            ("/v1/limits/tenants/acme/each-principal/history", Route::History(owner("tenants/acme/each-principal"))),
+            (
+                "/v1/limits/tenants/acme/principals/auth0%7C5%2F6",
+                Route::Limits(owner("tenants/acme/principals/auth0|5/6")),
+            ),
+            (
+                "/v1/limits/tenants/acme/each-principal/history",
+                Route::History(owner("tenants/acme/each-principal")),
+            ),
             ("/v1/limits/lobs/retail/raises", Route::Raises(owner("lobs/retail"))),
             (
                 "/v1/limits/lobs/retail/raises/r1/reject",
-                Route::Decision { owner: owner("lobs/retail"), raise: "r1".into(), is_approval: false },
+                Route::Decision {
+                    owner: owner("lobs/retail"),
+                    raise: "r1".into(),
+                    is_approval: false,
+                },
             ),
         ] {
             assert_eq!(Route::of(path), Some(route), "{path}");
         }
         for path in [
-            "/v1/usage/", "/v1/usages", "/v1/limits", "/v1/limits/", "/v1/limits/tenants", "/v1/limits/tenants/acm%65%00",
-            "/v1/limits/lobs/retail/raises/r1", "/v1/limits/lobs/retail/raises/r1/grant", "/usage", "/v1/limits//org",
-            "/v1/limits/tenants/acme%2Fprojects%2Fweb", "/v1/limits/tenants/%ff",
+            "/v1/usage/",
+            "/v1/usages",
+            "/v1/limits",
+            "/v1/limits/",
+            "/v1/limits/tenants",
+            "/v1/limits/tenants/acm%65%00",
+            "/v1/limits/lobs/retail/raises/r1",
+            "/v1/limits/lobs/retail/raises/r1/grant",
+            "/usage",
+            "/v1/limits//org",
+            "/v1/limits/tenants/acme%2Fprojects%2Fweb",
+            "/v1/limits/tenants/%ff",
         ] {
             assert_eq!(Route::of(path), None, "{path}");
         }

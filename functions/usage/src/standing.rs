@@ -1,8 +1,6 @@
 //! `GET /v1/usage/limits`: every limit that the caller meets, and what is left of it.
 
-use admission::{
-    Entitlements, LimitOwner, LimitRule, Metric, Minute, ScopeLimits, used_of,
-};
+use admission::{Entitlements, LimitOwner, LimitRule, Metric, Minute, ScopeLimits, used_of};
 use http::{Response, StatusCode};
 use http_api::{ApiError, Body};
 use inference::FaultKind;
@@ -126,8 +124,7 @@ async fn standing(
     let rule = met.rule;
     let meters = state.store.meters_of(&met.counted.scope(), &rule.models, met.layout).await;
     let now = Minute::of(now_ms);
-    let (settled, reserved) =
-        used_of(rule, &meters.map_err(store_failed)?, &state.calendar, now);
+    let (settled, reserved) = used_of(rule, &meters.map_err(store_failed)?, &state.calendar, now);
     let used = settled.saturating_add(reserved);
     let allowed = u128::from(rule.amount_at(now_ms)) * u128::from(met.share) / 100;
     let allowed = u64::try_from(allowed).unwrap_or(u64::MAX);

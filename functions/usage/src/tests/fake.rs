@@ -1,0 +1,285 @@
+//! Tables in memory that keep the ports' contracts, and can be made to fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use admission::{
+    AuditEntry, EntitlementStore, Entitlements, LimitChange, LimitOwner, LimitRule, LimitSet,
+    LimitStore, Meter, MeterLayout, ModelSelector, RaiseRequest, RaiseStatus, Scope, ScopeLimits,
+    StoreError, TenantLimits,
+};
+use metering::UsageRecord;
+use tenancy::{LobId, Status, Tenant, TenantContext, TenantId};
+
+use crate::RecordReader;
+
+/// All tables.
+#[derive(Debug, Default)]
+pub(super) struct Fake(Mutex<Data>);
+
+#[derive(Debug, Default)]
+pub(super) struct Data {
+    /// By level: its version and line of business.
+    pub(super) levels: BTreeMap<LimitOwner, (u64, Option<LobId>)>,
+    pub(super) rules: BTreeMap<LimitOwner, Vec<LimitRule>>,
+    pub(super) audit: Vec<AuditEntry>,
+    pub(super) raises: Vec<(LimitOwner, RaiseRequest)>,
+    pub(super) unfinished: BTreeMap<LimitOwner, u64>,
+    pub(super) meters: BTreeMap<(Scope, ModelSelector), Meter>,
+    /// The version that each tenant's meter knows.
+    pub(super) known: BTreeMap<TenantId, u64>,
+    pub(super) records: Vec<UsageRecord>,
+    pub(super) failing: BTreeSet<&'static str>,
+    /// Changes that others make just before the next one.
+    pub(super) others: Vec<(LimitOwner, Vec<LimitRule>)>,
+}
+
+/// What two tenants in two lines of business begin with.
+pub(super) fn two_tenants() -> Fake {
+    let fake = Fake::default();
+    {
+        let mut data = fake.data();
+        data.levels.insert(LimitOwner::Org, (3, None));
+        for (lob, tenants) in [("retail", &["acme", "zenith"][..]), ("markets", &["globex"])] {
+            let lob: LobId = lob.parse().unwrap();
+            data.levels.insert(LimitOwner::Lob(lob.clone()), (5, Some(lob.clone())));
+            for tenant in tenants {
+                let tenant: TenantId = tenant.parse().unwrap();
+                data.levels.insert(LimitOwner::Tenant(tenant.clone()), (7, Some(lob.clone())));
+                data.known.insert(tenant, 7);
+            }
+        }
+        let budget = r#"[{"id":"budget","metric":"cost","period":"month","amount":50000000000}]"#;
+        for owner in ["org", "lobs/retail", "tenants/acme", "tenants/globex"] {
+            let rules = serde_json::from_str(budget).unwrap();
+            data.rules.insert(LimitOwner::of_text(owner).unwrap(), rules);
+        }
+    }
+    fake
+}
+
+impl Fake {
+    pub(super) fn data(&self) -> MutexGuard<'_, Data> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, operation: &'static str) -> Result<MutexGuard<'_, Data>, StoreError> {
+        let data = self.data();
+        if data.failing.contains(operation) {
+            let source = "made to fail".into();
+            return Err(StoreError { operation, subject: "the tables".into(), source });
+        }
+        Ok(data)
+    }
+}
+
+impl Data {
+    fn list(&self, owner: &str) -> Vec<LimitRule> {
+        let owner = LimitOwner::of_text(owner).unwrap();
+        self.rules.get(&owner).cloned().unwrap_or_default()
+    }
+}
+
+impl LimitStore for Fake {
+    async fn limits(&self, owner: &LimitOwner) -> Result<Option<LimitSet>, StoreError> {
+        let data = self.begin("limits")?;
+        if let LimitOwner::Project(_, id) = owner
+            && id.as_str() != "web-shop"
+        {
+            return Ok(None);
+        }
+        let level = owner.level();
+        let Some((version, lob_id)) = data.levels.get(&level).cloned() else { return Ok(None) };
+        let of_level = data.rules.iter().filter(|(other, _)| other.level() == level);
+        Ok(Some(LimitSet {
+            version,
+            lob_id: lob_id.filter(|_| owner.tenant_id().is_some()),
+            rules: data.rules.get(owner).cloned().unwrap_or_default(),
+            layout: MeterLayout::default(),
+            rules_of_level: of_level.map(|(_, rules)| rules.len()).sum(),
+            is_changing: data.unfinished.contains_key(&level),
+        }))
+    }
+
+    async fn change(&self, owner: &LimitOwner, change: &LimitChange) -> Result<bool, StoreError> {
+        let mut data = self.begin("change")?;
+        if let Some((other, rules)) = data.others.pop() {
+            data.rules.insert(other.clone(), rules);
+            data.levels.get_mut(&other.level()).unwrap().0 += 1;
+        }
+        let is_open = |raise: &RaiseRequest| raise.status == RaiseStatus::Requested;
+        if let Some(granted) = &change.granted {
+            let found = data.raises.iter().find(|(_, raise)| raise.id == granted.id);
+            if !found.is_some_and(|(_, raise)| is_open(raise)) {
+                return Ok(false);
+            }
+        }
+        let version = &mut data.levels.get_mut(&owner.level()).unwrap().0;
+        if *version != change.version {
+            return Ok(false);
+        }
+        *version += 1;
+        data.rules.insert(owner.clone(), change.rules.clone());
+        data.unfinished.insert(owner.level(), change.version + 1);
+        data.audit.push(change.entry.clone());
+        if let Some(granted) = &change.granted {
+            let found = data.raises.iter_mut().find(|(_, raise)| raise.id == granted.id);
+            found.unwrap().1 = granted.clone();
+        }
+        Ok(true)
+    }
+
+    async fn finish(&self, owner: &LimitOwner, version: u64) -> Result<(), StoreError> {
+        let mut data = self.begin("finish")?;
+        if data.unfinished.get(&owner.level()) == Some(&version) {
+            data.unfinished.remove(&owner.level());
+        }
+        Ok(())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<(LimitOwner, u64)>, StoreError> {
+        let data = self.begin("unfinished")?;
+        Ok(data.unfinished.iter().map(|(owner, version)| (owner.clone(), *version)).collect())
+    }
+
+    async fn lobs(&self) -> Result<Vec<LobId>, StoreError> {
+        let data = self.begin("lobs")?;
+        let lob = |owner: &LimitOwner| match owner {
+            LimitOwner::Lob(id) => Some(id.clone()),
+            _ => None,
+        };
+        Ok(data.levels.keys().filter_map(lob).collect())
+    }
+
+    async fn tenants(&self, lob_id: &LobId) -> Result<Vec<TenantId>, StoreError> {
+        let data = self.begin("tenants")?;
+        let of_lob = data.levels.iter().filter(|(_, (_, lob))| lob.as_ref() == Some(lob_id));
+        Ok(of_lob.filter_map(|(owner, _)| owner.tenant_id().cloned()).collect())
+    }
+
+    async fn renew(&self, tenant_id: &TenantId, raise: bool) -> Result<(), StoreError> {
+        let mut data = self.begin("renew")?;
+        let level = data.levels.get_mut(&LimitOwner::Tenant(tenant_id.clone())).unwrap();
+        level.0 += u64::from(raise);
+        let version = level.0;
+        data.known.insert(tenant_id.clone(), version);
+        Ok(())
+    }
+
+    async fn meters_of(
+        &self,
+        scope: &Scope,
+        models: &ModelSelector,
+        _layout: MeterLayout,
+    ) -> Result<Vec<Meter>, StoreError> {
+        let data = self.begin("meters_of")?;
+        Ok(data.meters.get(&(scope.clone(), models.clone())).cloned().into_iter().collect())
+    }
+
+    async fn put_raise(
+        &self,
+        owner: &LimitOwner,
+        raise: &RaiseRequest,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let mut data = self.begin("put_raise")?;
+        data.raises.push((owner.clone(), raise.clone()));
+        data.audit.push(entry.clone());
+        Ok(())
+    }
+
+    async fn reject_raise(
+        &self,
+        _owner: &LimitOwner,
+        raise: &RaiseRequest,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut data = self.begin("reject_raise")?;
+        let found = data.raises.iter_mut().find(|(_, other)| other.id == raise.id);
+        let Some((_, found)) = found.filter(|(_, it)| it.status == RaiseStatus::Requested) else {
+            return Ok(false);
+        };
+        *found = raise.clone();
+        data.audit.push(entry.clone());
+        Ok(true)
+    }
+
+    async fn raises(&self, owner: &LimitOwner) -> Result<Vec<RaiseRequest>, StoreError> {
+        let data = self.begin("raises")?;
+        let own = data.raises.iter().filter(|(other, _)| other == owner);
+        Ok(own.map(|(_, raise)| raise.clone()).rev().collect())
+    }
+
+    async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.begin("note")?.audit.push(entry.clone());
+        Ok(())
+    }
+
+    async fn history(
+        &self,
+        owner: &LimitOwner,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let data = self.begin("history")?;
+        let mut own: Vec<AuditEntry> = data
+            .audit
+            .iter()
+            .filter(|entry| entry.subject == owner.to_string())
+            .filter(|entry| before.is_none_or(|before| entry.position().as_str() < before))
+            .cloned()
+            .collect();
+        own.sort_by_key(|entry| std::cmp::Reverse(entry.position()));
+        own.truncate(limit);
+        Ok(own)
+    }
+}
+
+impl EntitlementStore for Fake {
+    async fn entitlements(
+        &self,
+        context: &TenantContext,
+    ) -> Result<Option<Entitlements>, StoreError> {
+        let data = self.begin("entitlements")?;
+        let id = &context.tenant_id;
+        let level = data.levels.get(&LimitOwner::Tenant(id.clone()));
+        let Some((version, Some(lob_id))) = level.cloned() else { return Ok(None) };
+        let tenant = format!(
+            r#"{{"tenant_id":"{id}","lob_id":"{lob_id}","status":"active","models":[],"entitlement_version":{version}}}"#
+        );
+        let tenant: Tenant = serde_json::from_str(&tenant).unwrap();
+        let limits = |limits| ScopeLimits { limits, meter_layout: MeterLayout::default() };
+        let own = LimitOwner::Principal(id.clone(), context.principal.id.clone());
+        Ok(Some(Entitlements {
+            lob_status: Status::Active,
+            limits: TenantLimits {
+                tenant: limits(data.list(&format!("tenants/{id}"))),
+                principal_limits: data
+                    .rules
+                    .get(&own)
+                    .map(|rules| (context.principal.id.clone(), rules.clone()))
+                    .into_iter()
+                    .collect(),
+                each_principal_limits: data.list(&format!("tenants/{id}/each-principal")),
+                ..TenantLimits::default()
+            },
+            lob: limits(data.list(&format!("lobs/{lob_id}"))),
+            org: limits(data.list("org")),
+            tenant,
+        }))
+    }
+}
+
+impl RecordReader for Fake {
+    async fn records(
+        &self,
+        context: &TenantContext,
+        call_id: &str,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        let data = self.begin("records")?;
+        let is_own = |record: &&UsageRecord| {
+            record.tenant_id == context.tenant_id && record.id.call_id == call_id
+        };
+        Ok(data.records.iter().filter(is_own).cloned().collect())
+    }
+}

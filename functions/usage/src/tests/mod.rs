@@ -1,0 +1,9 @@
+//! Recorded events in, answers and the state of the tables out.
+
+mod bad_input;
+mod fake;
+mod limits;
+mod races;
+mod raises;
+mod reading;
+mod support;
