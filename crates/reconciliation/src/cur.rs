@@ -105,7 +105,7 @@ pub enum RowError {
 
 /// Columns without which there is nothing to reconcile. The principal is one: without
 /// `INCLUDE_IAM_PRINCIPAL_DATA` every line would be nobody's.
-const REQUIRED: [&str; 9] = [
+pub(crate) const REQUIRED: [&str; 9] = [
     "line_item_usage_start_date",
     "line_item_line_item_type",
     "line_item_product_code",
@@ -118,8 +118,8 @@ const REQUIRED: [&str; 9] = [
 ];
 
 /// The maps, which are looked into where an export has them.
-const TAGS: &str = "tags";
-const PRODUCT: &str = "product";
+pub(crate) const TAGS: &str = "tags";
+pub(crate) const PRODUCT: &str = "product";
 
 impl LineItem {
     /// The line whose columns `value` tells.

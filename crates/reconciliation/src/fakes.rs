@@ -284,3 +284,114 @@ pub fn invocation_log_gz(calls: &[Call], gateway: &Gateway) -> std::io::Result<V
     }
     gzip.finish()
 }
+
+/// The columns of a Parquet file of an export that are looked at, and one that is not.
+const SCHEMA: [(&str, &str); 12] = [
+    ("identity_line_item_id", "OPTIONAL BYTE_ARRAY identity_line_item_id (UTF8);"),
+    (
+        "line_item_usage_start_date",
+        "OPTIONAL INT64 line_item_usage_start_date (TIMESTAMP(MILLIS, true));",
+    ),
+    ("line_item_line_item_type", "OPTIONAL BYTE_ARRAY line_item_line_item_type (UTF8);"),
+    ("line_item_product_code", "OPTIONAL BYTE_ARRAY line_item_product_code (UTF8);"),
+    ("line_item_usage_type", "OPTIONAL BYTE_ARRAY line_item_usage_type (UTF8);"),
+    ("line_item_usage_amount", "OPTIONAL DOUBLE line_item_usage_amount;"),
+    ("line_item_unblended_cost", "OPTIONAL DOUBLE line_item_unblended_cost;"),
+    ("line_item_currency_code", "OPTIONAL BYTE_ARRAY line_item_currency_code (UTF8);"),
+    ("line_item_iam_principal", "OPTIONAL BYTE_ARRAY line_item_iam_principal (UTF8);"),
+    ("pricing_unit", "OPTIONAL BYTE_ARRAY pricing_unit (UTF8);"),
+    (
+        "product",
+        "OPTIONAL GROUP product (MAP) { REPEATED GROUP key_value { REQUIRED BYTE_ARRAY key (UTF8); OPTIONAL BYTE_ARRAY value (UTF8); } }",
+    ),
+    (
+        "tags",
+        "OPTIONAL GROUP tags (MAP) { REPEATED GROUP key_value { REQUIRED BYTE_ARRAY key (UTF8); OPTIONAL BYTE_ARRAY value (UTF8); } }",
+    ),
+];
+
+/// A Parquet file of an export, without the columns `left_out`.
+pub fn cur_parquet(
+    items: &[LineItem],
+    left_out: &[&str],
+) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    use parquet::data_type::{ByteArrayType, DoubleType, Int64Type};
+    let columns: Vec<_> = SCHEMA.iter().filter(|(name, _)| !left_out.contains(name)).collect();
+    let schema: String = columns.iter().map(|(_, column)| *column).collect();
+    let schema =
+        parquet::schema::parser::parse_message_type(&format!("message cur {{ {schema} }}"))?;
+    let mut file = Vec::new();
+    let mut writer = parquet::file::writer::SerializedFileWriter::new(
+        &mut file,
+        std::sync::Arc::new(schema),
+        std::sync::Arc::default(),
+    )?;
+    let mut group = writer.next_row_group()?;
+    let every = vec![1; items.len()];
+    for (name, _) in columns {
+        if matches!(*name, "product" | "tags") {
+            let maps: Vec<_> = items.iter().map(|item| map_of(item, name)).collect();
+            for is_value in [false, true] {
+                let (values, definitions, repetitions) = levels(&maps, is_value);
+                let mut column = group.next_column()?.ok_or("a column is missing")?;
+                column.typed::<ByteArrayType>().write_batch(
+                    &values,
+                    Some(&definitions),
+                    Some(&repetitions),
+                )?;
+                column.close()?;
+            }
+            continue;
+        }
+        let mut column = group.next_column()?.ok_or("a column is missing")?;
+        let texts = || items.iter().enumerate().map(|(number, item)| value(item, number, name));
+        match *name {
+            "line_item_usage_start_date" => {
+                let values: Vec<_> =
+                    items.iter().map(|item| item.usage_start.as_millisecond()).collect();
+                column.typed::<Int64Type>().write_batch(&values, Some(&every), None)?;
+            }
+            "line_item_usage_amount" | "line_item_unblended_cost" => {
+                let values = texts().map(|text| text.parse()).collect::<Result<Vec<f64>, _>>()?;
+                column.typed::<DoubleType>().write_batch(&values, Some(&every), None)?;
+            }
+            _ => {
+                let values: Vec<_> = texts().map(|text| text.into_bytes().into()).collect();
+                column.typed::<ByteArrayType>().write_batch(&values, Some(&every), None)?;
+            }
+        }
+        column.close()?;
+    }
+    group.close()?;
+    writer.close()?;
+    Ok(file)
+}
+
+fn map_of(item: &LineItem, column: &str) -> BTreeMap<String, String> {
+    match column {
+        "tags" => item.tags.clone(),
+        _ => {
+            item.product_name.iter().map(|name| ("product_name".to_owned(), name.clone())).collect()
+        }
+    }
+}
+
+/// The keys or values of maps as Parquet stores them: an empty map is there, and has no entry.
+fn levels(
+    maps: &[BTreeMap<String, String>],
+    is_value: bool,
+) -> (Vec<parquet::data_type::ByteArray>, Vec<i16>, Vec<i16>) {
+    let (mut values, mut definitions, mut repetitions) = (Vec::new(), Vec::new(), Vec::new());
+    for map in maps {
+        if map.is_empty() {
+            definitions.push(1);
+            repetitions.push(0);
+        }
+        for (number, (key, value)) in map.iter().enumerate() {
+            values.push(if is_value { value } else { key }.as_bytes().to_vec().into());
+            definitions.push(if is_value { 3 } else { 2 });
+            repetitions.push(i16::from(number > 0));
+        }
+    }
+    (values, definitions, repetitions)
+}

@@ -1,5 +1,6 @@
 //! The job: a month's bill, log and records, compared, reported and corrected.
 
+use bytes::{Bytes, BytesMut};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -12,6 +13,7 @@ use crate::cur::CsvBill;
 use crate::invocation::LogReader;
 use crate::ledger::{UnitPrices, called_at};
 use crate::matching::Matcher;
+use crate::parquet_bill::read_parquet;
 use crate::policy::{Policy, day_of};
 use crate::port::{Bookings, Records, Reports, SourceFile, SourceFiles, StoreError};
 use crate::report::{Report, Subject};
@@ -20,6 +22,13 @@ use crate::usage_type::UsageTypes;
 
 /// How much of a file is in memory at once.
 const PIECE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A Parquet file has its table of contents at its end, so it is read whole. A larger one is refused.
+const MAX_PARQUET_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What files of exports end in.
+const CSV: &str = ".csv.gz";
+const PARQUET: &str = ".parquet";
 
 /// How often booking starts again because another run booked meanwhile.
 const BOOKING_ATTEMPTS: u32 = 5;
@@ -119,7 +128,13 @@ impl Job {
         let files = self.bill_files(stores.bills, period).await?;
         for file in &files {
             let add = |item| sides.provider.add(&item, &self.usage_types, &self.gateway);
-            read(stores.bills, file, CsvBill::new(add)).await?;
+            if file.key.ends_with(PARQUET) {
+                let bytes = read_whole(stores.bills, file).await?;
+                read_parquet(bytes, add)
+                    .map_err(|source| JobError::File { key: file.key.clone(), source })?;
+            } else {
+                read(stores.bills, file, CsvBill::new(add)).await?;
+            }
         }
         if self.bill_files(stores.bills, period).await? != files {
             return Err(JobError::BillReplaced);
@@ -147,7 +162,7 @@ impl Job {
         let prefix =
             format!("{}/data/BILLING_PERIOD={period}/", self.bill_prefix.trim_end_matches('/'));
         let mut files = bills.list(&prefix).await.map_err(store("list the bill"))?;
-        files.retain(|file| file.key.ends_with(".csv.gz"));
+        files.retain(|file| file.key.ends_with(CSV) || file.key.ends_with(PARQUET));
         files.sort();
         let folder =
             |file: &SourceFile| file.key.rsplit_once('/').map(|(folder, _)| folder.to_owned());
@@ -243,6 +258,25 @@ async fn read(
     }
     gunzip.end().map_err(failed)?;
     Ok(())
+}
+
+/// Reads a Parquet file.
+async fn read_whole(files: &impl SourceFiles, file: &SourceFile) -> Result<Bytes, JobError> {
+    if file.size > MAX_PARQUET_BYTES {
+        return Err(JobError::File { key: file.key.clone(), source: ReadError::TooLong });
+    }
+    let mut whole = BytesMut::new();
+    loop {
+        let offset = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+        if offset >= file.size {
+            return Ok(whole.freeze());
+        }
+        let piece = files.read(file, offset, PIECE_BYTES).await.map_err(store("read a file"))?;
+        if piece.is_empty() {
+            return Ok(whole.freeze());
+        }
+        whole.extend_from_slice(&piece);
+    }
 }
 
 /// Which bill it is: the same files with the same content.

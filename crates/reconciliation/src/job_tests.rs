@@ -259,3 +259,19 @@ fn a_period_is_a_month() {
     let month = Month::parse("2024-02").unwrap();
     assert_eq!(month.hours(Timestamp::MAX).count(), 29 * 24 + 2);
 }
+
+#[tokio::test]
+async fn an_export_may_be_parquet() {
+    let world = world();
+    let csv = world.run().await.unwrap();
+    let job = job();
+    let mut calls: Vec<_> = world.records.iter().map(Call::of).collect();
+    calls.get_mut(2).unwrap().record.usage.output = 25;
+    let items = fakes::bill(calls.get(1..4).unwrap(), &job.gateway, &job.usage_types, &price);
+    world.files.lock().unwrap().retain(|key, _| !key.ends_with(".csv.gz"));
+    let file = fakes::cur_parquet(&items, &[]).unwrap();
+    world.put("cur/weir/data/BILLING_PERIOD=2026-11/weir-00001.snappy.parquet", file);
+    let parquet = world.run().await.unwrap();
+    assert_eq!(parquet.report.rows, csv.report.rows);
+    assert_eq!(parquet.report.totals, csv.report.totals);
+}

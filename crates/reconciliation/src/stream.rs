@@ -28,8 +28,11 @@ pub enum ReadError {
         /// What is wrong.
         source: serde_json::Error,
     },
-    /// A record has no end.
-    #[error("a record is longer than {MAX_RECORD_BYTES} bytes")]
+    /// Not Parquet.
+    #[error("not Parquet: {0}")]
+    Parquet(parquet::errors::ParquetError),
+    /// A record has no end, or a file that is read whole is too large for it.
+    #[error("too long to be read at once")]
     TooLong,
     /// There is not even a header.
     #[error("the file is empty")]

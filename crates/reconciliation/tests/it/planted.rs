@@ -342,6 +342,46 @@ fn a_residual_of_half_a_percent_does_not_pass_the_gate() {
 }
 
 #[test]
+fn only_what_was_called_near_midnight_is_billed_on_the_other_day() {
+    let mut world = World::of(Vec::new());
+    world.is_logged = false;
+    for (number, day) in [(1, 3), (2, 4)] {
+        world.both(call(number, "acme", NOVA, time(day, 40_000), tokens(1_000, 100)));
+    }
+    // Billed on the next day, though it was made at noon; a tenth of it was made near midnight.
+    world.ledger.push(call(3, "acme", NOVA, time(3, 43_200), tokens(900, 90)));
+    world.ledger.push(call(4, "acme", NOVA, time(3, 86_390), tokens(100, 10)));
+    world.seen.push(Call::of(&call(5, "acme", NOVA, time(4, 43_200), tokens(1_000, 100))));
+    let report = world.report();
+    let found = found(&report);
+    let input = |reason, day| {
+        let model = "amazon.nova-pro-v1:0".to_owned();
+        found.get(&(reason, "acme".into(), model, day, "input".into())).map(|found| found.0)
+    };
+    assert_eq!(input(Reason::Timing, 3), Some(-100));
+    assert_eq!(input(Reason::Timing, 4), Some(100));
+    assert_eq!(input(Reason::MissingAtProvider, 3), Some(-900));
+    assert_eq!(input(Reason::MissingInLedger, 4), Some(900));
+}
+
+#[test]
+fn a_record_that_does_not_cost_what_its_price_list_says_is_counted_and_compared() {
+    let mut world = World::of(traffic(100));
+    let mut free = call(1_000, "acme", NOVA, time(26, 40_000), tokens(1_000, 100));
+    free.is_priced = false;
+    world.seen.push(Call::of(&free));
+    free.cost_nanousd.0 = 0;
+    world.ledger.push(free);
+    let report = world.report();
+    assert_eq!(report.unpriced_records, 1);
+    let mut expected = Expected::default();
+    let whose = ("acme", NOVA, 26);
+    expected.add(Reason::PriceDifference, whose, "input", 0, 1_000 * 800_000);
+    expected.add(Reason::PriceDifference, whose, "output", 0, 100 * 3_200_000);
+    assert_eq!(found(&report), expected.0);
+}
+
+#[test]
 fn the_report_is_json_and_csv() {
     let mut world = World::of(traffic(100));
     plant(&mut world, &mut Expected::default());
