@@ -87,6 +87,12 @@ ROUTES = {
     "POST /bedrock/model/{id}/invoke-with-response-stream",
     "POST /bedrock/model/{id}/count-tokens",
     "POST /bedrock/guardrail/{id}/version/{version}/apply",
+    "GET /v1/usage",
+    "GET /v1/usage/limits",
+    "GET /v1/usage/records/{call_id}",
+    "GET /v1/limits/{scope+}",
+    "PUT /v1/limits/{scope+}",
+    "POST /v1/limits/{scope+}",
 }
 
 
@@ -96,7 +102,8 @@ def test_every_route_is_in_the_document() -> None:
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_parameter_of_a_path_is_declared(name: str) -> None:
-    declared = {parameter["name"] for parameter in OPERATIONS[name].get("parameters", [])}
+    parameters = OPERATIONS[name].get("parameters", [])
+    declared = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
     assert declared == set(re.findall(r"\{(\w+)\+?\}", name))
 
 

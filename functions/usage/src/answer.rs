@@ -57,6 +57,7 @@ pub(crate) fn invalid_rule(error: InvalidRule) -> ApiError {
     invalid(error.field, error.message)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
 pub(crate) fn store_failed(error: StoreError) -> ApiError {
     ApiError::store_failed(&error)
 }

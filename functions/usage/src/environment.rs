@@ -98,7 +98,7 @@ impl EntitlementStore for Tables {
         &self,
         context: &TenantContext,
     ) -> Result<Option<Entitlements>, StoreError> {
-        self.configuration.entitlements(context).await
+        Box::pin(self.configuration.entitlements(context)).await
     }
 }
 

@@ -127,7 +127,7 @@ async fn finish_changes(state: &State<impl Store>) -> Response<Body> {
     for (owner, version) in unfinished {
         match finish_change(&state.store, &owner, version).await {
             Ok(tenants) => {
-                tracing::info!(scope = %owner, version, tenants, "a change of limits was finished")
+                tracing::info!(scope = %owner, version, tenants, "a change of limits was finished");
             }
             Err(error) => {
                 tracing::error!(scope = %owner, version, %error, "a change of limits could not be finished");
