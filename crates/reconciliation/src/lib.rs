@@ -26,6 +26,7 @@ mod matching;
 mod parquet_bill;
 mod policy;
 pub mod port;
+mod prices;
 mod provider;
 mod report;
 mod stream;

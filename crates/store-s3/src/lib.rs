@@ -1,5 +1,8 @@
 //! Objects in one bucket of S3: the only code that knows its SDK.
 
+#[cfg(feature = "reconciliation")]
+mod source;
+
 use std::error::Error;
 
 use aws_config::SdkConfig;

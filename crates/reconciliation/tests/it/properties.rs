@@ -1,10 +1,14 @@
 //! Any difference, of any size, anywhere.
 
+use std::io::Write as _;
+
 use jiff::Timestamp;
 use metering::{ServiceTier, TokenUsage, UsageRecord};
 use proptest::prelude::*;
 use reconciliation::fakes::{self, Call};
-use reconciliation::{Amount, LineItem, LineKind, Reason};
+use reconciliation::{
+    Amount, Consume as _, CsvBill, Gunzip, LineItem, LineKind, LogReader, Reason,
+};
 
 use crate::world::{HAIKU, NOVA, SONNET, World, call, found, gateway, price, time, tokens};
 
@@ -233,5 +237,38 @@ proptest! {
         let billed: Amount = world.bill(&reconciliation::UsageTypes::built_in().unwrap()).iter().map(|item| item.cost).sum();
         let in_report: Amount = report.totals.iter().map(|total| total.provider_cost).sum();
         prop_assert_eq!(in_report, billed, "no line's cost is lost");
+    }
+}
+
+proptest! {
+    #[test]
+    fn files_of_any_content_are_read_or_refused(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        (cut, with) in (any::<prop::sample::Index>(), any::<u8>()),
+    ) {
+        // A bill with one byte changed, as text; and bytes that are nothing.
+        let record = call(1, "acme", NOVA, time(4, 50_000), tokens(5, 6));
+        let usage_types = reconciliation::UsageTypes::built_in().unwrap();
+        let items = fakes::bill(&[Call::of(&record)], &gateway(), &usage_types, &price);
+        let mut bill = Vec::new();
+        let mut log = Vec::new();
+        flate2::write::GzDecoder::new(&mut bill).write_all(&fakes::cur_csv_gz(&items).unwrap()).unwrap();
+        let written = fakes::invocation_log_gz(&[Call::of(&record)], &gateway()).unwrap();
+        flate2::write::GzDecoder::new(&mut log).write_all(&written).unwrap();
+        for mut text in [bill, log, bytes.clone()] {
+            if let Some(byte) = (!text.is_empty()).then(|| cut.index(text.len())).and_then(|at| text.get_mut(at)) {
+                *byte = with;
+            }
+            let mut items = Vec::new();
+            let mut bill = CsvBill::new(|item: LineItem| items.push(item));
+            let _ = bill.records(&text);
+            let _ = LogReader::new(|_| {}).records(&text);
+            // What was taken is no less than nothing.
+            prop_assert!(items.iter().all(|item| item.kind == LineKind::Credit || item.cost >= Amount::ZERO));
+        }
+        let mut gunzip = Gunzip::new(LogReader::new(|_| {}));
+        let _ = gunzip.push(&bytes);
+        let _ = gunzip.end();
+        let _ = reconciliation::read_parquet(bytes.into(), |_| {});
     }
 }
