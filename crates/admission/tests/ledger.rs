@@ -2,15 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use admission::fakes::InMemoryLedger;
 use admission::{
-    CallDetail, Denial, Limit, LimitedScope, Limits, Meter, Minute, Refusal, Reservation, Scope,
-    SettlementStore as _, SweepOutcome, UsageStore as _, admit, sweep,
+    Calendar, CallDetail, Cap, Counter, Denial, LimitedScope, Meter, MeterLayout, MeterRef, Metric, Minute,
+    ModelSelector, Part, Period, Refusal, Reservation, Scope, SettlementStore as _, SweepOutcome,
+    UsageStore as _, Used, admit, sweep,
 };
-use metering::{ModelChoice, NanoUsd, Outcome, RecordId};
-use tenancy::{Principal, PrincipalKind, Role, Status, TenantContext};
+use metering::{ModelChoice, NanoUsd, Outcome, ProfileScope, RecordId, ServiceTier};
+use tenancy::{Principal, PrincipalKind, PriorityClass, Role, Status, TenantContext};
 
 const NOON_MS: i64 = 1_795_435_200_000;
 
@@ -35,22 +36,30 @@ fn reservation(context: &TenantContext, amount: u64) -> Reservation {
     Reservation {
         tenant_id: context.tenant_id.clone(),
         amount_nanousd: NanoUsd(amount),
-        tokens: 100,
+        input_tokens: 60,
+        output_tokens: 40,
         requests: 1,
         minute: Minute::of(NOON_MS),
         deadline_ms: NOON_MS + 900_000,
+        part: Part::WHOLE,
         detail: Some(CallDetail {
+            scopes: 2,
             lob_id: context.lob_id.clone(),
             principal_id: context.principal.id.clone(),
             principal_kind: context.principal.kind,
+            project_id: None,
+            tags: BTreeMap::new(),
+            priority_class: PriorityClass::Standard,
             choice: ModelChoice::of("model-a".parse().unwrap()),
             provider_model_id: "vendor.model-a".to_owned(),
             provider: "aws.bedrock".to_owned(),
             dialect: "openai.chat_completions".to_owned(),
             is_streamed: false,
             region: "us-east-1".to_owned(),
+            profile_scope: ProfileScope::InRegion,
+            service_tier: ServiceTier::Default,
             price_version: "2026-11".to_owned(),
-            input_tokens: 60,
+            is_priced: true,
             images: 0,
             search_units: 0,
             guardrail_units: 0,
@@ -59,21 +68,40 @@ fn reservation(context: &TenantContext, amount: u64) -> Reservation {
     }
 }
 
+fn both(context: &TenantContext) -> [Scope; 2] {
+    [Scope::Tenant(context.tenant_id.clone()), Scope::Lob(context.lob_id.clone())]
+}
+
+fn limited(scope: Scope, budget: u64, shards: u16) -> LimitedScope {
+    let entitlement_version = matches!(scope, Scope::Tenant(_)).then_some(1);
+    let cap = Cap {
+        limit_id: "budget".to_owned(),
+        counter: Counter::of(Metric::Cost, Period::Month),
+        allowed: budget,
+        whole: budget,
+        on_exhausted: None,
+    };
+    LimitedScope {
+        scope,
+        models: ModelSelector::All,
+        layout: MeterLayout { epoch: 0, shards },
+        caps: vec![cap],
+        entitlement_version,
+    }
+}
+
 fn scopes(context: &TenantContext, budgets: [u64; 2]) -> Vec<LimitedScope> {
-    Scope::of(context)
-        .into_iter()
-        .zip(budgets)
-        .map(|(scope, budget)| LimitedScope {
-            scope,
-            limits: Limits { budget_per_month: Some(NanoUsd(budget)), ..Limits::default() },
-            entitlement_version: 1,
-        })
-        .collect()
+    both(context).into_iter().zip(budgets).map(|(scope, budget)| limited(scope, budget, 1)).collect()
 }
 
 fn ledger() -> InMemoryLedger {
-    let all = ["acme", "globex"].into_iter().flat_map(|tenant| Scope::of(&context(tenant)));
+    let all = ["acme", "globex"].into_iter().flat_map(|tenant| both(&context(tenant)));
     InMemoryLedger::with_meters(all.map(|scope| (scope, Meter::new(Status::Active, 1))))
+}
+
+/// What a call of 10 tokens took.
+fn used(requests: u64, amount: u64) -> Used {
+    Used { requests, input_tokens: 6, output_tokens: 4, amount: NanoUsd(amount) }
 }
 
 #[tokio::test]
@@ -82,16 +110,13 @@ async fn a_refusal_by_one_scope_leaves_nothing_in_the_others() {
     let refusal =
         admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100))
             .await;
-    let Err(Refusal::Denied { scope, denial: Denial::Exceeded { limit, .. } }) = refusal else {
+    let Err(Refusal::Denied { scope, denial: Denial::Exceeded { cap, .. } }) = refusal else {
         panic!("{refusal:?}")
     };
-    assert_eq!((scope, limit), (Scope::Lob("retail".parse().unwrap()), Limit::BudgetPerMonth));
-    for scope in Scope::of(&acme) {
+    assert_eq!((scope, cap.metric()), (Scope::Lob("retail".parse().unwrap()), Metric::Cost));
+    for scope in both(&acme) {
         let meter = ledger.meter_of(&scope);
-        assert!(
-            meter.open.is_empty() && meter.committed == NanoUsd::ZERO && meter.minute_requests == 0,
-            "{scope}"
-        );
+        assert!(meter.open.is_empty() && meter.counters == Default::default(), "{scope}");
     }
 }
 
@@ -110,7 +135,7 @@ async fn tenants_of_one_line_of_business_share_its_budget_and_nothing_else() {
     )
     .await
     .unwrap_err();
-    let committed = |scope: &Scope| ledger.meter_of(scope).committed;
+    let committed = |scope: &Scope| ledger.committed(scope);
     assert_eq!(committed(&Scope::Tenant(globex.tenant_id.clone())), NanoUsd::ZERO);
     assert_eq!(committed(&Scope::Tenant(acme.tenant_id.clone())), NanoUsd(100));
     assert_eq!(committed(&Scope::Lob(acme.lob_id.clone())), NanoUsd(100));
@@ -142,26 +167,22 @@ async fn a_call_that_left_no_record_is_charged_what_was_reserved() {
 
     while sweep(&ledger, NOON_MS + 900_001).await.unwrap() != SweepOutcome::default() {}
     assert_eq!(ledger.all_records().len(), 1, "however often it sweeps");
-    for scope in Scope::of(&acme) {
-        let meter = ledger.meter_of(&scope);
-        assert_eq!(
-            (meter.settled, meter.committed, meter.open.len()),
-            (NanoUsd(100), NanoUsd(100), 0),
-            "{scope}"
-        );
+    for scope in both(&acme) {
+        assert_eq!(ledger.committed(&scope), NanoUsd(100), "{scope}");
+        assert!(ledger.meter_of(&scope).open.is_empty(), "{scope}");
     }
 }
 
 #[tokio::test]
 async fn a_reservation_without_its_twin_is_given_back_not_charged() {
     let (ledger, acme) = (ledger(), context("acme"));
-    ledger.fail("release");
+    ledger.fail("close");
     admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100))
         .await
         .unwrap_err();
     let tenant = Scope::Tenant(acme.tenant_id.clone());
     assert_eq!(
-        ledger.meter_of(&tenant).committed,
+        ledger.committed(&tenant),
         NanoUsd(100),
         "the function died before it could give it back"
     );
@@ -173,7 +194,7 @@ async fn a_reservation_without_its_twin_is_given_back_not_charged() {
     ]);
     assert_eq!(sweep(&repaired, NOON_MS + 900_001).await.unwrap().released, 1);
     assert!(repaired.all_records().is_empty());
-    assert_eq!(repaired.meter_of(&tenant).committed, NanoUsd::ZERO);
+    assert_eq!(repaired.committed(&tenant), NanoUsd::ZERO);
 }
 
 #[tokio::test]
@@ -183,14 +204,13 @@ async fn a_settlement_counts_once_however_often_it_is_delivered() {
         .await
         .unwrap();
     for delivery in 0..3 {
-        for scope in Scope::of(&acme) {
-            let was_open = ledger.settle(&scope, &id("call-1"), 10, NanoUsd(7)).await.unwrap();
+        for scope in both(&acme) {
+            let meter = MeterRef::of(scope.clone());
+            let was_open = ledger.settle(&meter, &id("call-1"), used(1, 7)).await.unwrap();
             assert_eq!(was_open, delivery == 0);
-            let meter = ledger.meter_of(&scope);
-            assert_eq!(
-                (meter.committed, meter.settled, meter.day_tokens),
-                (NanoUsd(7), NanoUsd(7), 10)
-            );
+            let tokens = Counter { metric: Metric::TotalTokens, period: Period::Day };
+            assert_eq!(ledger.committed(&scope), NanoUsd(7));
+            assert_eq!(ledger.meter_of(&scope).counters.get(tokens), 10);
         }
     }
 }
@@ -222,10 +242,13 @@ async fn admit_twice(ledger: &InMemoryLedger, context: &TenantContext) -> [Recor
 /// Settled and committed money, requests of the minute and open reservations, the same in both scopes.
 #[track_caller]
 fn state(ledger: &InMemoryLedger, context: &TenantContext) -> (u64, u64, u64, Vec<String>) {
-    let [tenant, lob] = Scope::of(context).map(|scope| {
-        let meter = ledger.meter_of(&scope);
-        let open = meter.open.into_keys().collect();
-        (meter.settled.0, meter.committed.0, meter.minute_requests, open)
+    let [tenant, lob] = both(context).map(|scope| {
+        let (meter, committed) = (ledger.meter_of(&scope), ledger.committed(&scope).0);
+        let month = Counter { metric: Metric::Cost, period: Period::Month };
+        let settled = committed - meter.reserved(&Calendar::utc(), month);
+        let requests = Counter { metric: Metric::Requests, period: Period::Minute };
+        let requests = meter.counters.get(requests);
+        (settled, committed, requests, meter.open.into_keys().collect::<Vec<_>>())
     });
     assert_eq!(tenant, lob);
     tenant
@@ -241,9 +264,10 @@ async fn attempts_of_one_call_settle_apart_in_any_order_however_often() {
         let mut settled = 0;
         for (done, index) in order.into_iter().enumerate() {
             for delivery in 0..3 {
-                for scope in Scope::of(&acme) {
-                    let (id, cost) = (&ids[index], NanoUsd(costs[index]));
-                    let was_open = ledger.settle(&scope, id, 10, cost).await.unwrap();
+                for scope in both(&acme) {
+                    let (id, requests) = (&ids[index], u64::from(ids[index].attempt == 1));
+                    let used = used(requests, costs[index]);
+                    let was_open = ledger.settle(&MeterRef::of(scope), id, used).await.unwrap();
                     assert_eq!(was_open, delivery == 0, "{id}");
                 }
             }
@@ -272,8 +296,7 @@ async fn a_function_that_dies_between_two_attempts_is_charged_for_what_it_did() 
     admit_twice(&crashed, &acme).await;
     assert!(crashed.put_record(&acme, &recorded(0)).await.unwrap());
     let swept = sweep(&crashed, NOON_MS + 900_001).await.unwrap();
-    // The line of business' turn comes after the tenant's, so it meets the estimate already.
-    assert_eq!((swept.settled, swept.estimated, swept.released), (3, 1, 0));
+    assert_eq!((swept.settled, swept.estimated, swept.released), (2, 1, 0));
     while sweep(&crashed, NOON_MS + 900_001).await.unwrap() != SweepOutcome::default() {}
     let records = crashed.all_records();
     assert_eq!(records.iter().map(|it| it.cost_nanousd.0).collect::<Vec<_>>(), [7, 70]);
@@ -284,7 +307,7 @@ async fn a_function_that_dies_between_two_attempts_is_charged_for_what_it_did() 
 async fn a_sweep_takes_the_attempt_that_is_overdue_and_no_other() {
     let (ledger, acme) = (ledger(), context("acme"));
     let [_, second] = admit_twice(&ledger, &acme).await;
-    for scope in Scope::of(&acme) {
+    for scope in both(&acme) {
         ledger.update_meter(&scope, |meter| {
             meter.open.get_mut(&second.open_key()).unwrap().deadline_ms = NOON_MS;
         });
@@ -299,7 +322,7 @@ async fn a_sweep_takes_the_attempt_that_is_overdue_and_no_other() {
 async fn a_reservation_that_names_no_call_is_reported_and_holds_up_no_other() {
     let (ledger, acme) = (ledger(), context("acme"));
     admit_twice(&ledger, &acme).await;
-    let [tenant, _] = Scope::of(&acme);
+    let [tenant, _] = both(&acme);
     ledger.update_meter(&tenant, |meter| {
         let reservation = meter.open["call-1-1"].clone();
         meter.open.insert("a".into(), reservation);
@@ -307,4 +330,55 @@ async fn a_reservation_that_names_no_call_is_reported_and_holds_up_no_other() {
     let error = sweep(&ledger, NOON_MS + 900_001).await.unwrap_err();
     assert!(error.source.to_string().contains("`a`"), "{}", error.source);
     assert_eq!(ledger.all_records().len(), 2);
+}
+
+/// The line of business has four shards, of 25 nano-USD each.
+fn sharded(context: &TenantContext) -> Vec<LimitedScope> {
+    let [tenant, lob] = both(context);
+    vec![limited(tenant, 1_000, 1), limited(lob, 100, 4)]
+}
+
+#[tokio::test]
+async fn a_call_larger_than_a_shards_share_is_spread_over_all_of_them() {
+    let (ledger, acme) = (ledger(), context("acme"));
+    let id = id("call-1");
+    let admitted = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 90)).await.unwrap();
+    let held: Vec<String> = admitted.held.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        held,
+        [
+            "tenant=acme",
+            "lob=retail part=0/4",
+            "lob=retail shard=0.1 part=1/4",
+            "lob=retail shard=0.2 part=2/4",
+            "lob=retail shard=0.3 part=3/4"
+        ]
+    );
+    let second = RecordId::first("call-2");
+    admit(&ledger, &acme, sharded(&acme), &second, &reservation(&acme, 11)).await.unwrap_err();
+    let last = RecordId::first("call-3");
+    admit(&ledger, &acme, sharded(&acme), &last, &reservation(&acme, 2)).await.unwrap();
+
+    // All of them die: what was spread is one call, and is charged as one.
+    while sweep(&ledger, NOON_MS + 900_001).await.unwrap() != SweepOutcome::default() {}
+    let records = ledger.all_records();
+    let costs: Vec<_> = records.iter().map(|it| (it.cost_nanousd.0, it.usage.total())).collect();
+    assert_eq!(costs, [(90, 100), (2, 100)]);
+    let month = Counter { metric: Metric::Cost, period: Period::Month };
+    let meters = ledger.all_meters();
+    let of_lob = meters.iter().filter(|(meter, _)| matches!(meter.scope, Scope::Lob(_)));
+    assert_eq!(of_lob.map(|(_, meter)| meter.counters.get(month)).sum::<u64>(), 92);
+    assert!(meters.values().all(|meter| meter.open.is_empty()));
+}
+
+#[tokio::test]
+async fn a_call_that_one_shard_has_no_room_for_finds_another() {
+    let (ledger, acme) = (ledger(), context("acme"));
+    let mut admitted = 0;
+    for number in 0..8 {
+        let id = RecordId::first(format!("call-{number}"));
+        let answer = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 24)).await;
+        admitted += u32::from(answer.is_ok());
+    }
+    assert_eq!(admitted, 4, "one in each shard, wherever calls look first");
 }

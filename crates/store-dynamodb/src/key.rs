@@ -33,6 +33,8 @@ pub(crate) const PROVIDER: &str = "PROVIDER#";
 pub(crate) const ALIAS: &str = "ALIAS#";
 /// Sort key prefix of price books.
 pub(crate) const PRICES: &str = "PRICES#";
+/// Sort key prefix of the organisation's own prices.
+pub(crate) const PRICE_OVERRIDES: &str = "PRICE_OVERRIDES#";
 /// Sort key of what is known about a tenant or line of business.
 pub(crate) const META: &str = "META";
 
@@ -156,7 +158,7 @@ mod tests {
             "tenant=acme shard=0.3",
             "tenant=acme model=vendor.model:0/x",
             "tenant=acme project=web-shop",
-            "tenant=acme family=claude principal=u#MODEL#x|1",
+            "tenant=acme principal=u#MODEL#x|1 family=claude",
             "tenant=acme principal=PROJECT#x",
         ] {
             let meter_ref = text.parse::<Held>().unwrap().meter;

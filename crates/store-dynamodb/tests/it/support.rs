@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use admission::{LimitedScope, Limits, Minute, Reservation, Scope};
+use admission::{Calendar, Cap, Counter, Gate, MeterRef, Metric, Minute, Part, Period, Reservation, Scope};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -110,7 +110,7 @@ pub(crate) async fn onboard(client: &Client, context: &TenantContext) {
 }
 
 pub(crate) fn ledger(client: &Client) -> Ledger {
-    Ledger::new(client.clone(), TABLE.to_owned())
+    Ledger::new(client.clone(), TABLE.to_owned(), Calendar::utc())
 }
 
 pub(crate) fn context(tenant: &str, lob: &str) -> TenantContext {
@@ -135,14 +135,24 @@ pub(crate) fn reservation(
     Reservation {
         tenant_id: context.tenant_id.clone(),
         amount_nanousd: NanoUsd(amount),
-        tokens,
+        input_tokens: tokens - tokens / 3,
+        output_tokens: tokens / 3,
         requests: 1,
         minute,
         deadline_ms: minute.start_ms() + 900_000,
+        part: Part::WHOLE,
         detail: None,
     }
 }
 
-pub(crate) fn limited(scope: Scope, limits: Limits) -> LimitedScope {
-    LimitedScope { scope, limits, entitlement_version: 1 }
+/// A hard limit.
+pub(crate) fn cap(metric: Metric, period: Option<Period>, allowed: u64) -> Cap {
+    let counter = period.and_then(|period| Counter::of(metric, period));
+    Cap { limit_id: "limit".to_owned(), counter, allowed, whole: allowed, on_exhausted: None }
+}
+
+/// The one meter of a scope with these limits; a tenant's knows its version.
+pub(crate) fn gate(scope: Scope, caps: Vec<Cap>) -> Gate {
+    let entitlement_version = matches!(scope, Scope::Tenant(_)).then_some(1);
+    Gate { meter: MeterRef::of(scope), caps, entitlement_version }
 }
