@@ -42,7 +42,7 @@ impl Priced {
     /// # Errors
     /// If it would be free for want of one.
     pub(crate) fn check(&self) -> Result<(), ApiError> {
-        if self.price.covers(&self.bound.most()) {
+        if !self.is_priced || self.price.covers(&self.bound.most()) {
             Ok(())
         } else {
             Err(ApiError::unpriced_model(self.model.id.as_str()))

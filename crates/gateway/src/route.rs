@@ -5,12 +5,15 @@ use std::sync::Arc;
 use admission::{Denial, Entitlements, Scope};
 use http_api::ApiError;
 use inference::{Alias, Catalog, Model, RetryPolicy};
-use metering::PriceBook;
+use metering::{Price, PriceTerms, ProfileScope, Quote, ServiceTier};
 use tenancy::{ModelId, ProjectId, TenantContext};
 
 use crate::attempt::Priced;
 use crate::cache::Freshness;
 use crate::state::{Ports, State};
+
+/// The price version of records of models that nobody has priced.
+const UNPRICED: &str = "unpriced";
 
 /// What a name stands for, for one tenant and at one moment.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub(crate) struct Route {
     pub(crate) allowed_models: Vec<Arc<Model>>,
     /// The project that the call is made for.
     pub(crate) project_id: Option<ProjectId>,
+    /// The stack's Region: that of providers which name none.
+    pub(crate) region: String,
 }
 
 impl Route {
@@ -40,22 +45,30 @@ impl Route {
 
     /// `model` with its provider and its price at `now_s` (Unix seconds); the bound is the caller's to set.
     pub(crate) fn priced(&self, model: &Arc<Model>, now_s: i64) -> Result<Priced, ApiError> {
-        let book = PriceBook::in_force(&self.catalog.price_books, now_s);
-        let priced =
-            book.and_then(|book| Some((*book.models.get(&model.id)?, book.version.clone())));
-        let Some((price, price_version)) = priced else {
-            return Err(ApiError::unpriced_model(model.id.as_str()));
-        };
         let Some(provider) = self.catalog.providers.get(&model.provider) else {
             return Err(ApiError::unknown_model(&self.requested));
+        };
+        let terms = PriceTerms {
+            region: provider.region.as_ref().unwrap_or(&self.region),
+            profile_scope: ProfileScope::of_model_id(&model.provider_model_id),
+            service_tier: ServiceTier::Default,
+        };
+        let quote = self.catalog.prices().quote(&model.id, &terms, now_s);
+        let is_priced = quote.is_some();
+        if !is_priced && !self.entitlements.tenant.settings.allow_unpriced {
+            return Err(ApiError::unpriced_model(model.id.as_str()));
+        }
+        let (price, price_version) = match quote {
+            Some(Quote { price, version }) => (price.clone(), version),
+            None => (Price::default(), UNPRICED.to_owned()),
         };
         Ok(Priced {
             model: Arc::clone(model),
             provider: Arc::clone(provider),
             price,
             price_version,
-            is_priced: true,
-            service_tier: metering::ServiceTier::Default,
+            is_priced,
+            service_tier: terms.service_tier,
             bound: inference::TokenBound::default(),
         })
     }
@@ -137,6 +150,7 @@ pub(crate) async fn resolve<P: Ports>(
                 targets,
                 allowed_models,
                 project_id,
+                region: state.region.clone(),
             });
         }
         // Allowed a moment ago, perhaps; what is remembered must not be the last word on a "no".

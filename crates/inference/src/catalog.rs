@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
-use metering::PriceBook;
+use metering::{PriceBook, PriceOverrides, Prices};
 use tenancy::ModelId;
 
 use crate::{Alias, Model, ProviderConfig};
@@ -20,6 +20,8 @@ pub struct Catalog {
     pub aliases: BTreeMap<ModelId, Arc<Alias>>,
     /// The price books, of all times.
     pub price_books: Vec<Arc<PriceBook>>,
+    /// What the organisation has agreed instead, of all times.
+    pub price_overrides: Vec<Arc<PriceOverrides>>,
 }
 
 impl Default for Catalog {
@@ -30,7 +32,15 @@ impl Default for Catalog {
             providers: built_in.into_iter().map(|it| (it.id.clone(), Arc::new(it))).collect(),
             aliases: BTreeMap::new(),
             price_books: Vec::new(),
+            price_overrides: Vec::new(),
         }
+    }
+}
+
+impl Catalog {
+    /// The prices of all times.
+    pub fn prices(&self) -> Prices<'_> {
+        Prices { books: &self.price_books, overrides: &self.price_overrides }
     }
 }
 

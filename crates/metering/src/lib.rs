@@ -7,7 +7,10 @@ mod tier;
 mod usage;
 
 pub use money::NanoUsd;
-pub use price::{PicoUsd, Price, PriceBook};
+pub use price::{
+    Currency, InvalidPrices, LongContext, ModelPrices, PicoUsd, Price, PriceBook, PriceOverrides,
+    PriceTerms, Prices, Quote, Rate, TokenPrices,
+};
 pub use record::{ModelChoice, Outcome, RecordId, UsageRecord};
 pub use tier::{ProfileScope, ServiceTier};
 pub use usage::TokenUsage;

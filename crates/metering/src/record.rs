@@ -109,6 +109,10 @@ pub enum Outcome {
 /// Schema version 3; records of versions 1 and 2 can be read. Times are Unix milliseconds, amounts
 /// nano-USD. `docs/usage-record.md` says the same for who reads the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a claim of its own, and a field of the schema"
+)]
 pub struct UsageRecord {
     /// Version of this schema.
     pub schema: u32,

@@ -69,7 +69,9 @@ impl ProfileScope {
         match provider_model_id.split_once('.') {
             Some(("global", _)) => Self::Global,
             // `in.` and `us.` are profiles only in front of `<vendor>.<model>`.
-            Some((prefix, rest)) if GEOGRAPHIES.contains(&prefix) && rest.contains('.') => Self::Geo,
+            Some((prefix, rest)) if GEOGRAPHIES.contains(&prefix) && rest.contains('.') => {
+                Self::Geo
+            }
             _ => Self::InRegion,
         }
     }

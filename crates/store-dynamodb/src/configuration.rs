@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use inference::{
     Alias, AliasStore, Catalog, CatalogStore, InvalidEntry, Model, ProviderConfig, ReadCatalogError,
 };
-use metering::PriceBook;
+use metering::{PriceBook, PriceOverrides};
 use serde::Deserialize;
 use tenancy::{LobId, ModelId, Status, Tenant, TenantContext};
 
@@ -144,8 +144,8 @@ impl AliasStore for Configuration {
 }
 
 /// Adds what an item of the catalog says. A model, provider or alias that makes no sense is left out,
-/// since one mistake is not to take all others down. A price book is not: without it another one
-/// would be in force.
+/// since one mistake is not to take all others down. Prices are not: without them others would be in
+/// force.
 fn add(catalog: &mut Catalog, item: Item) -> Result<(), serde_dynamo::Error> {
     let sort_key = sort_key(&item).to_owned();
     if sort_key.starts_with(key::MODEL) {
@@ -163,6 +163,9 @@ fn add(catalog: &mut Catalog, item: Item) -> Result<(), serde_dynamo::Error> {
     } else if sort_key.starts_with(key::PRICES) {
         let book: PriceBook = serde_dynamo::from_item(item)?;
         catalog.price_books.push(Arc::new(book));
+    } else if sort_key.starts_with(key::PRICE_OVERRIDES) {
+        let overrides: PriceOverrides = serde_dynamo::from_item(item)?;
+        catalog.price_overrides.push(Arc::new(overrides));
     }
     Ok(())
 }

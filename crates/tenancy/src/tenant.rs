@@ -101,6 +101,10 @@ pub struct TenantSettings {
     /// How urgent its calls are, where no project says otherwise.
     #[serde(default)]
     pub priority_class: PriorityClass,
+    /// Whether it may use models that nobody has priced. Such a call costs nothing here, so no budget
+    /// holds it; other limits do.
+    #[serde(default)]
+    pub allow_unpriced: bool,
 }
 
 /// How answers are kept.

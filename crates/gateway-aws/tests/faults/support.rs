@@ -200,14 +200,13 @@ impl Gateway {
             cache_read: Some(PicoUsd(100_000)),
             cache_write_5m: Some(PicoUsd(1_250_000)),
             cache_write_1h: Some(PicoUsd(2_000_000)),
-            image: None,
-            search_unit: None,
-            guardrail_unit: None,
+            ..Price::default()
         };
         let book = PriceBook {
             version: "2026-11".into(),
             valid_from: 0,
-            models: models.iter().map(|model| (model.id.clone(), price)).collect(),
+            valid_until: None,
+            models: models.iter().map(|model| (model.id.clone(), price.clone().into())).collect(),
         };
         let mut configs = ProviderConfig::built_in().to_vec();
         configs.push(vllm);
@@ -215,6 +214,7 @@ impl Gateway {
             models: models.into_iter().map(|model| (model.id.clone(), model)).collect(),
             aliases: BTreeMap::from([(alias.name.clone(), Arc::new(alias))]),
             price_books: vec![Arc::new(book)],
+            price_overrides: Vec::new(),
             providers: configs.into_iter().map(|it| (it.id.clone(), Arc::new(it))).collect(),
         };
         let meters = scopes.iter().map(|it| (it.clone(), Meter::new(Status::Active, 1)));
@@ -227,6 +227,8 @@ impl Gateway {
             content: InMemoryContent::default(),
             objects: NoObjects,
             health: SharedHealth::new(NobodyElse),
+            exhausted: gateway::Exhausted::default(),
+            calendar: admission::Calendar::utc(),
             region: "us-east-1".into(),
             heartbeat: Duration::from_secs(10),
             now_ms: || NOON_MS,

@@ -279,9 +279,7 @@ impl Gateway {
             cache_read: Some(PicoUsd(100_000)),
             cache_write_5m: None,
             cache_write_1h: None,
-            image: None,
-            search_unit: None,
-            guardrail_unit: None,
+            ..Price::default()
         };
         let mut models =
             vec![model("converse-a", Protocol::Converse), model("native-b", Protocol::OpenaiChat)];
@@ -289,7 +287,8 @@ impl Gateway {
         let book = PriceBook {
             version: "2026-11".into(),
             valid_from: 0,
-            models: models.iter().map(|model| (model.id.clone(), price)).collect(),
+            valid_until: None,
+            models: models.iter().map(|model| (model.id.clone(), price.clone().into())).collect(),
         };
         let resilient = Alias {
             name: "resilient".parse().unwrap(),
@@ -330,6 +329,8 @@ impl Gateway {
             content: InMemoryContent::default(),
             objects: FakeObjects::default(),
             health: SharedHealth::new(FakeHealth),
+            exhausted: gateway::Exhausted::default(),
+            calendar: admission::Calendar::utc(),
             region: "us-east-1".into(),
             heartbeat: Duration::from_secs(10),
             now_ms: || NOON_MS,

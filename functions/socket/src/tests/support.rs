@@ -209,9 +209,7 @@ impl Socket {
             cache_read: None,
             cache_write_5m: None,
             cache_write_1h: None,
-            image: None,
-            search_unit: None,
-            guardrail_unit: None,
+            ..Price::default()
         };
         let model = inference::Model {
             context_window: 1_000_000,
@@ -222,7 +220,8 @@ impl Socket {
         let book = PriceBook {
             version: "2026-11".into(),
             valid_from: 0,
-            models: BTreeMap::from([(model.id.clone(), price)]),
+            valid_until: None,
+            models: BTreeMap::from([(model.id.clone(), price.into())]),
         };
         let tenants = [entitlements("acme", "retail"), entitlements("globex", "markets")];
         let meters: Vec<(Scope, Meter)> = tenants
@@ -246,6 +245,8 @@ impl Socket {
             content: InMemoryContent::default(),
             objects: Nothing,
             health: SharedHealth::new(Nothing),
+            exhausted: gateway::Exhausted::default(),
+            calendar: admission::Calendar::utc(),
             region: "us-east-1".into(),
             heartbeat: Duration::from_secs(10),
             now_ms: || NOON_MS,
