@@ -7,7 +7,7 @@ use metering::{NanoUsd, RecordId, UsageRecord};
 use tenancy::{Status, Tenant, TenantContext, TenantId};
 
 use crate::{
-    Calendar, Counter, Denial, Enforcement, Entitlements, Gate, LimitRule, Meter, MeterRef,
+    Alert, AlertStore, Calendar, Counter, Denial, Enforcement, Entitlements, Gate, LimitRule, Meter, MeterRef,
     MeterStore, Metric, ModelSelector, Period, Reservation, Scope, ScopeLimits, SettlementStore,
     Standing, StoreError, TenantLimits, UsageStore, Used,
 };
@@ -63,6 +63,7 @@ pub struct InMemoryLedger {
 struct State {
     meters: BTreeMap<MeterRef, Meter>,
     records: BTreeMap<(TenantId, String), UsageRecord>,
+    alerts: BTreeMap<String, Alert>,
     failing: HashSet<&'static str>,
 }
 
@@ -117,6 +118,11 @@ impl InMemoryLedger {
     /// Every record, in the order of tenant and id.
     pub fn all_records(&self) -> Vec<UsageRecord> {
         self.lock().records.values().cloned().collect()
+    }
+
+    /// Every alert that was noted, by its id.
+    pub fn all_alerts(&self) -> BTreeMap<String, Alert> {
+        self.lock().alerts.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -197,6 +203,13 @@ impl MeterStore for InMemoryLedger {
         used: Used,
     ) -> Result<(), StoreError> {
         self.replace("close", meter, id, used).map(|_| ())
+    }
+}
+
+impl AlertStore for InMemoryLedger {
+    async fn claim(&self, alert: &Alert, _now_ms: i64) -> Result<bool, StoreError> {
+        let mut state = self.begin("claim", &alert.id())?;
+        Ok(state.alerts.insert(alert.id(), alert.clone()).is_none())
     }
 }
 

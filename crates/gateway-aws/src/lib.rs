@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use admission::Calendar;
 use aws_transport::{EndpointUrls, Settings, Uploads};
 use bytes::Bytes;
-use gateway::{Cache, ObjectStore, Ports, SharedHealth, State};
+use gateway::{Cache, Exhausted, ObjectStore, Ports, SharedHealth, State};
 use inference::ProviderError;
 use providers::Providers;
 use store_dynamodb::{Configuration, Content, Ledger, TargetHealth};
@@ -101,7 +101,9 @@ pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
     Ok(State {
         configuration: Cache::new(Configuration::new(client.clone(), tenancy)),
         health: SharedHealth::new(TargetHealth::new(client.clone(), ledger.clone())),
-        ledger: Ledger::new(client.clone(), ledger, calendar),
+        ledger: Ledger::new(client.clone(), ledger, calendar.clone()),
+        exhausted: Exhausted::default(),
+        calendar,
         content: Content::new(client, content),
         objects: UploadsBucket(uploads),
         providers,

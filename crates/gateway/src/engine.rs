@@ -12,6 +12,7 @@ use tenancy::{ModelId, TenantContext};
 use crate::attempt::{Attempt, Priced, Subject};
 use crate::cache::Freshness;
 use crate::call::Call;
+use crate::exhausted::note;
 use crate::route::{Route, resolve};
 use crate::state::{Ports, State};
 
@@ -186,6 +187,7 @@ impl<P: Ports> Engine<P> {
                 Ok(None)
             }
             Err(Refusal::Denied { scope, denial }) => {
+                note(state, &scope, &denial, self.call.started_ms).await;
                 let error = ApiError::denied(&scope, &denial, self.call.started_ms);
                 let fallback = match denial {
                     Denial::Exceeded {

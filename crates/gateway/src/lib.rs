@@ -10,6 +10,7 @@ mod attempt;
 mod cache;
 mod call;
 mod engine;
+mod exhausted;
 mod files;
 mod generate;
 mod health;
@@ -33,6 +34,7 @@ use tenancy::TenantContext;
 
 pub use cache::Cache;
 pub use call::Call;
+pub use exhausted::Exhausted;
 pub use files::ObjectStore;
 pub use health::SharedHealth;
 pub use path::family_of;

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use admission::{EntitlementStore, MeterStore, UsageStore};
+use admission::{AlertStore, Calendar, EntitlementStore, MeterStore, UsageStore};
 use content::ContentStore;
 use inference::{AliasStore, CatalogStore, ProviderAdapter, ProviderConfig};
 
 use crate::cache::Cache;
+use crate::exhausted::Exhausted;
 use crate::files::ObjectStore;
 use crate::health::SharedHealth;
 
@@ -15,8 +16,8 @@ use crate::health::SharedHealth;
 pub trait Ports: Send + Sync + 'static {
     /// Entitlements, aliases and the catalog.
     type Configuration: EntitlementStore + CatalogStore + AliasStore;
-    /// Meters and usage records.
-    type Ledger: MeterStore + UsageStore;
+    /// Meters, usage records and alerts.
+    type Ledger: MeterStore + UsageStore + AlertStore;
     /// Who runs the models.
     type Providers: ProviderAdapter;
     /// What tenants leave with the gateway for a time.
@@ -41,6 +42,10 @@ pub struct State<P: Ports> {
     pub objects: P::Objects,
     /// What is known of the providers' health.
     pub health: SharedHealth<P::Health>,
+    /// The limits that this instance has told of as exhausted, by the ids of their alerts.
+    pub exhausted: Exhausted,
+    /// Where the organisation's days begin.
+    pub calendar: Calendar,
     /// The stack's Region, for usage records.
     pub region: String,
     /// How long a streamed answer may be silent before the gateway sends a sign of life.

@@ -95,6 +95,9 @@ async fn a_spent_budget_refuses_the_next_call_of_that_tenant_only() {
     }
     assert_eq!(gateway.send("globex", &chat("native-b")).await.status(), 200);
     assert_eq!(gateway.provider_calls(), 2);
+    let alerts = gateway.state.ledger.all_alerts();
+    let told: Vec<_> = alerts.keys().map(String::as_str).collect();
+    assert_eq!(told, ["tenants/acme#budget-month#1793491200#exhausted"], "once, however many are refused");
 }
 
 #[tokio::test]
