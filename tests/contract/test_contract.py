@@ -29,6 +29,12 @@ CONDITIONAL = {
     "ApiGatewayLogsRole": "goes with ApiGatewayAccount",
     "MeteringDeadLetterQueuePolicy": "refuses plain HTTP, which is how the local AWS is reached",
     "UploadsBucketPolicy": "as MeteringDeadLetterQueuePolicy",
+    "EventArchive": "the local AWS refuses archives in templates",
+    "BudgetAlertsEmail": "if anybody wants to be written to",
+    "AlertWebhookConnection": "if there is a webhook, and API destinations",
+    "AlertWebhook": "as AlertWebhookConnection",
+    "AlertWebhookRule": "as AlertWebhookConnection",
+    "AlertWebhookRole": "as AlertWebhookConnection",
 }
 STREAMING = "lambda:path/2021-11-15/functions/"
 OPERATIONS = dict(operations(openapi()))

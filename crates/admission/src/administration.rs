@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenancy::{LobId, PrincipalId, ProjectId, Role, TenantId};
 
-use crate::{Calendar, LimitRule, Meter, MeterLayout, Minute, ModelSelector, Scope, StoreError};
+use crate::{
+    Calendar, Counter, Counters, LimitRule, Meter, MeterLayout, Minute, ModelSelector, Scope,
+    StoreError,
+};
 
 /// Whose limits one list is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -224,6 +227,19 @@ impl AuditEntry {
     }
 }
 
+impl From<Scope> for LimitOwner {
+    /// The scope's own list.
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Org => Self::Org,
+            Scope::Lob(id) => Self::Lob(id),
+            Scope::Tenant(id) => Self::Tenant(id),
+            Scope::Project(tenant, id) => Self::Project(tenant, id),
+            Scope::Principal(tenant, id) => Self::Principal(tenant, id),
+        }
+    }
+}
+
 impl LimitOwner {
     /// The list that a path names: `org`, `lobs/<id>`, `tenants/<id>`, `tenants/<id>/projects/<id>`,
     /// `tenants/<id>/principals/<id>`, `tenants/<id>/each-principal`; none if it names none.
@@ -312,6 +328,21 @@ pub fn used_of(rule: &LimitRule, meters: &[Meter], calendar: &Calendar, now: Min
     meters.iter().map(of_meter).fold((0, 0), |(settled, reserved), (more, open)| {
         (settled.saturating_add(more), reserved.saturating_add(open))
     })
+}
+
+/// What was settled in the current windows of `meters`, all shards of one, without what is reserved.
+pub fn settled(meters: &[Meter], calendar: &Calendar, now: Minute) -> Counters {
+    let mut settled = Counters::default();
+    for meter in meters {
+        let standing = meter.standing(calendar, now);
+        for counter in Counter::ALL {
+            let used = standing.get(counter);
+            let reserved = if used == 0 { 0 } else { meter.reserved(calendar, counter) };
+            let sum = settled.get(counter).saturating_add(used.saturating_sub(reserved));
+            settled.set(counter, sum);
+        }
+    }
+    settled
 }
 
 /// Makes the change to `version` effective below `owner`: every tenant there is told, then the note

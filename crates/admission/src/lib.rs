@@ -25,7 +25,7 @@ mod sweep;
 
 pub use administration::{
     AuditEntry, LimitChange, LimitOwner, LimitSet, LimitStore, RaiseRequest, RaiseStatus,
-    finish_change, used_of,
+    finish_change, settled, used_of,
 };
 pub use admit::{Admitted, Refusal, admit};
 pub use alert::{Alert, AlertEvent, AlertOutbox, AlertOwner, AlertStore};

@@ -1,6 +1,8 @@
 //! Settles reservations: from the ledger's stream as records appear, and on a schedule for what
 //! the stream dropped or no function lived to record.
 
+mod alerts;
+
 use admission::{Calendar, SettlementStore, settle, sweep};
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
 use lambda_runtime::{Error, LambdaEvent};
@@ -9,6 +11,8 @@ use serde_json::{Value, json};
 use store_dynamodb::Ledger;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+pub use alerts::{Alerts, now_ms, serve};
 
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
