@@ -1,0 +1,232 @@
+//! Everything in memory, with the ports' contracts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use metering::UsageRecord;
+use tenancy::{LobId, TenantId};
+
+use crate::port::{
+    Accounts, BillingEvent, BillingStore, BillingStoreError, Booked, ClosedMonth, Documents,
+    EventSink, Issued, TenantAccount, UsageSource,
+};
+use crate::{Account, Books, EntryKind, LedgerEntry, Month, MonthState, Plan, Span};
+
+/// Books, records, documents and events in memory, which can be made to fail.
+#[derive(Debug, Default)]
+pub struct InMemoryBilling {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    books: Books,
+    entries: BTreeMap<(Account, String), LedgerEntry>,
+    plans: BTreeMap<(Account, Month), Plan>,
+    issued: BTreeMap<(Account, Month), Issued>,
+    closed: BTreeMap<Month, ClosedMonth>,
+    tenants: BTreeMap<TenantId, Option<LobId>>,
+    lobs: BTreeSet<LobId>,
+    records: BTreeMap<(TenantId, String), UsageRecord>,
+    documents: BTreeMap<String, Vec<u8>>,
+    events: Vec<BillingEvent>,
+    /// Operations that succeed before every other one fails.
+    lives: Option<u64>,
+}
+
+impl InMemoryBilling {
+    /// Registers a tenant.
+    pub fn onboard(&self, tenant_id: &str, lob_id: &str) -> Result<(), tenancy::InvalidId> {
+        let lob_id: LobId = lob_id.parse()?;
+        let mut state = self.lock();
+        state.lobs.insert(lob_id.clone());
+        state.tenants.insert(tenant_id.parse()?, Some(lob_id));
+        Ok(())
+    }
+
+    /// Adds a usage record, unless there is one of its id.
+    pub fn record(&self, record: UsageRecord) {
+        let key = (record.tenant_id.clone(), record.id.to_string());
+        self.lock().records.entry(key).or_insert(record);
+    }
+
+    /// Lets so many operations succeed, and fails every later one; `None` fails none.
+    pub fn fail_after(&self, operations: Option<u64>) {
+        self.lock().lives = operations;
+    }
+
+    /// All documents.
+    pub fn documents(&self) -> BTreeMap<String, Vec<u8>> {
+        self.lock().documents.clone()
+    }
+
+    /// All events, those that were told twice included.
+    pub fn events(&self) -> Vec<BillingEvent> {
+        self.lock().events.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(
+        &self,
+        operation: &'static str,
+        subject: &(impl ToString + ?Sized),
+    ) -> Result<MutexGuard<'_, State>, BillingStoreError> {
+        let mut state = self.lock();
+        if state.lives == Some(0) {
+            let source = "made to fail".into();
+            return Err(BillingStoreError { operation, subject: subject.to_string(), source });
+        }
+        state.lives = state.lives.map(|lives| lives - 1);
+        Ok(state)
+    }
+}
+
+impl BillingStore for InMemoryBilling {
+    async fn books(&self) -> Result<Books, BillingStoreError> {
+        Ok(self.begin("read", "the books")?.books.clone())
+    }
+
+    async fn change_books(&self, from: &Books, to: &Books) -> Result<bool, BillingStoreError> {
+        let mut state = self.begin("change", "the books")?;
+        let is_same = state.books == *from;
+        if is_same {
+            state.books = to.clone();
+        }
+        Ok(is_same)
+    }
+
+    async fn book(&self, entry: &LedgerEntry) -> Result<Booked, BillingStoreError> {
+        let mut state = self.begin("book the entry", &entry.id)?;
+        let key = (entry.account.clone(), entry.id.clone());
+        if state.entries.contains_key(&key) {
+            return Ok(Booked::Known);
+        }
+        let wanted = match entry.kind {
+            EntryKind::FlatFee => MonthState::Closing,
+            _ => MonthState::Open,
+        };
+        if state.books.state_of(entry.period) != wanted {
+            return Ok(Booked::Refused);
+        }
+        state.entries.insert(key, entry.clone());
+        Ok(Booked::New)
+    }
+
+    async fn entries(
+        &self,
+        account: &Account,
+        periods: RangeInclusive<Month>,
+    ) -> Result<Vec<LedgerEntry>, BillingStoreError> {
+        let state = self.begin("list entries of", account)?;
+        let of_account = state.entries.values().filter(|entry| entry.account == *account);
+        let mut found: Vec<_> =
+            of_account.filter(|entry| periods.contains(&entry.period)).cloned().collect();
+        found.sort_by(|a, b| (a.period, &a.id).cmp(&(b.period, &b.id)));
+        Ok(found)
+    }
+
+    async fn put_plan(&self, account: &Account, plan: &Plan) -> Result<bool, BillingStoreError> {
+        let mut state = self.begin("keep the plan", &plan.id)?;
+        let is_open = state.books.state_of(plan.valid_from) == MonthState::Open;
+        if is_open {
+            state.plans.insert((account.clone(), plan.valid_from), plan.clone());
+        }
+        Ok(is_open)
+    }
+
+    async fn plans(&self, account: &Account) -> Result<Vec<Plan>, BillingStoreError> {
+        let state = self.begin("list plans of", account)?;
+        let of_account = state.plans.iter().filter(|((owner, _), _)| owner == account);
+        Ok(of_account.map(|(_, plan)| plan.clone()).collect())
+    }
+
+    async fn put_issued(&self, issued: &Issued) -> Result<(), BillingStoreError> {
+        let mut state = self.begin("note the statement of", &issued.account)?;
+        state.issued.insert((issued.account.clone(), issued.period), issued.clone());
+        Ok(())
+    }
+
+    async fn issued(&self, account: &Account) -> Result<Vec<Issued>, BillingStoreError> {
+        let state = self.begin("list statements of", account)?;
+        let of_account = state.issued.values().rev().filter(|it| it.account == *account);
+        Ok(of_account.cloned().collect())
+    }
+
+    async fn put_closed(&self, month: &ClosedMonth) -> Result<(), BillingStoreError> {
+        let mut state = self.begin("note the month", &month.period)?;
+        state.closed.insert(month.period, month.clone());
+        Ok(())
+    }
+
+    async fn closed(&self) -> Result<Vec<ClosedMonth>, BillingStoreError> {
+        Ok(self.begin("list", "closed months")?.closed.values().rev().cloned().collect())
+    }
+}
+
+impl Accounts for InMemoryBilling {
+    async fn tenants(&self) -> Result<Vec<TenantAccount>, BillingStoreError> {
+        let state = self.begin("list", "tenants")?;
+        let account = |(tenant_id, lob_id): (&TenantId, &Option<LobId>)| TenantAccount {
+            tenant_id: tenant_id.clone(),
+            lob_id: lob_id.clone(),
+        };
+        Ok(state.tenants.iter().map(account).collect())
+    }
+
+    async fn lobs(&self) -> Result<Vec<LobId>, BillingStoreError> {
+        Ok(self.begin("list", "lines of business")?.lobs.iter().cloned().collect())
+    }
+}
+
+impl UsageSource for InMemoryBilling {
+    async fn records(
+        &self,
+        tenant_id: &TenantId,
+        _span: &Span,
+        take: &mut (dyn FnMut(UsageRecord) + Send),
+    ) -> Result<(), BillingStoreError> {
+        let state = self.begin("read records of", tenant_id)?;
+        let of_tenant = state.records.values().filter(|record| record.tenant_id == *tenant_id);
+        of_tenant.cloned().for_each(take);
+        Ok(())
+    }
+}
+
+impl Documents for InMemoryBilling {
+    async fn create(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        _content_type: &str,
+    ) -> Result<bool, BillingStoreError> {
+        let mut state = self.begin("create", key)?;
+        let is_new = !state.documents.contains_key(key);
+        state.documents.entry(key.to_owned()).or_insert(bytes);
+        Ok(is_new)
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        _content_type: &str,
+    ) -> Result<(), BillingStoreError> {
+        self.begin("write", key)?.documents.insert(key.to_owned(), bytes);
+        Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, BillingStoreError> {
+        Ok(self.begin("read", key)?.documents.get(key).cloned())
+    }
+}
+
+impl EventSink for InMemoryBilling {
+    async fn emit(&self, events: &[BillingEvent]) -> Result<(), BillingStoreError> {
+        self.begin("tell of", &events.len())?.events.extend_from_slice(events);
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! What tenants are billed for their usage: plans, entries of the ledger, statements, months.
+
+mod amount;
+mod books;
+mod charge;
+mod close;
+mod correct;
+mod entry;
+#[cfg(feature = "fakes")]
+pub mod fakes;
+mod job;
+mod line;
+mod lob;
+mod month;
+mod plan;
+pub mod port;
+pub mod render;
+mod rounding;
+mod statement;
+
+pub use amount::{Overflow, SignedNanoUsd};
+pub use books::{Begin, Books, CloseRefused, Closing, MonthState, SETTLING_MS};
+pub use charge::IncludedUse;
+pub use entry::{Account, EntryKind, InvalidEntry, LedgerEntry};
+pub use job::{CloseError, Ports, Progress, documents_of};
+pub use line::{Line, LineKey, LinesError, UsageLines, UsageSum};
+pub use lob::{LobStatement, LobStatementBuilder, ModelSubtotal, TenantSubtotal};
+pub use month::{InvalidMonth, Month, Span, called_ms};
+pub use plan::{Allowance, InvalidPlan, Plan, Rate, Volume};
+pub use statement::{PlanInForce, Statement, StatementError, Totals};

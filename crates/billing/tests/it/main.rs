@@ -1,0 +1,12 @@
+//! Statements and months, from outside.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod closing;
+mod documents;
+mod statements;
+mod support;
