@@ -126,7 +126,7 @@ fn id(period: &str, key: &CorrectionKey, sequence: u32) -> String {
     let digest = Sha256::digest(format!("{period}|{tenant_id}|{day}|{model}"));
     let bytes = digest.first_chunk::<16>().copied().unwrap_or_default();
     let digest = u128::from_be_bytes(bytes);
-    format!("reconciliation-{period}-{digest:032x}-{sequence}")
+    format!("reconciliation:{period}:{digest:032x}:{sequence}")
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Job {
         if files.is_empty() { Err(JobError::NoBill(prefix)) } else { Ok(files) }
     }
 
-    /// Reads the month's records and logs, hour by hour, and an hour more on both sides: a call and its
+    /// Reads the month's records and logs, some hours at a time, and an hour more on both sides: a call and its
     /// line in the log need not be of the same.
     async fn read_hours(
         &self,
@@ -184,19 +184,26 @@ impl Job {
     ) -> Result<(), JobError> {
         let mut matcher = Matcher::new(self.gateway.clone(), self.policy.clone());
         let is_logged = !self.log_prefixes.is_empty();
-        for hour in month.hours(now) {
+        let window_h = i64::from(self.policy.window_h.max(1));
+        for (from, until) in month.windows(window_h, now) {
             let ledger = &mut sides.ledger;
             let mut take = |record| {
-                if month.has(called_at(&record)) {
+                let at = called_at(&record);
+                if !(from..until).contains(&at) {
+                    return;
+                }
+                if month.has(at) {
                     ledger.add(&record, prices, &self.policy);
                 }
                 if is_logged {
                     matcher.add_record(&record);
                 }
             };
-            records.hour(hour, &mut take).await.map_err(store("read usage records"))?;
-            self.read_log(logs, hour, &mut matcher).await?;
-            matcher.advance(hour);
+            records.within(from, until, &mut take).await.map_err(store("read usage records"))?;
+            for hour in (0..window_h).map(|hours| later(from, hours)).filter(|hour| *hour < until) {
+                self.read_log(logs, hour, &mut matcher).await?;
+            }
+            matcher.advance(from);
         }
         let mut found = matcher.finish();
         found.facts.retain(|key, _| month.has_day(key.day));
@@ -306,9 +313,10 @@ async fn write(reports: &impl Reports, report: &Report) -> Result<String, JobErr
 /// Books what is still to be booked. A run that was cut left some of it; another run's entries are taken
 /// into account, or refuse this one's by their ids.
 async fn book(bookings: &impl Bookings, report: &Report) -> Result<u64, JobError> {
+    let tenants = report.totals.iter().filter_map(|total| total.tenant_id.clone()).collect();
     let mut booked = 0;
     for _ in 0..BOOKING_ATTEMPTS {
-        let posted = bookings.corrections(&report.period).await;
+        let posted = bookings.corrections(&report.period, &tenants).await;
         let posted = Posted::sum(&posted.map_err(store("read corrections"))?);
         let mut is_contended = false;
         for entry in corrections(report, &posted) {
@@ -349,15 +357,23 @@ impl Month {
         self.has_day(day_of(at))
     }
 
-    /// Its hours until `now`, and one on both sides.
-    fn hours(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
+    /// Pieces of `hours` of the time from an hour before it until an hour after it, or until `now`.
+    fn windows(
+        &self,
+        hours: i64,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, Timestamp)> + use<> {
         let start = TimeZone::UTC.to_timestamp(self.first.at(0, 0, 0, 0)).unwrap_or_default();
         let end = TimeZone::UTC.to_timestamp(self.last.at(23, 0, 0, 0)).unwrap_or_default();
-        let hour = |at: Timestamp, hours: i64| at.checked_add(hours.hours()).unwrap_or(at);
-        let last = hour(end, 1).min(now);
-        std::iter::successors(Some(hour(start, -1)), move |at| Some(hour(*at, 1)))
-            .take_while(move |at| *at <= last)
+        let until = later(end, 2).min(now);
+        std::iter::successors(Some(later(start, -1)), move |from| Some(later(*from, hours)))
+            .take_while(move |from| *from < until)
+            .map(move |from| (from, later(from, hours).min(until)))
     }
+}
+
+fn later(at: Timestamp, hours: i64) -> Timestamp {
+    at.checked_add(hours.hours()).unwrap_or(at)
 }
 
 #[cfg(test)]

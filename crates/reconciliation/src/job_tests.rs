@@ -1,8 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use metering::{PicoUsd, TokenUsage, UsageRecord};
+use tenancy::TenantId;
 
 use super::*;
 use crate::class::TokenClass;
@@ -50,20 +51,27 @@ impl SourceFiles for World {
 }
 
 impl Records for World {
-    async fn hour(
+    async fn within(
         &self,
-        hour: Timestamp,
+        from: Timestamp,
+        until: Timestamp,
         take: &mut (dyn FnMut(UsageRecord) + Send),
     ) -> Result<(), StoreError> {
-        let hours = hour..hour.checked_add(1.hours())?;
-        let of_hour = self.records.iter().filter(|record| hours.contains(&called_at(record)));
-        of_hour.cloned().for_each(take);
+        assert!(until <= later(from, 6), "no more at once than was asked for");
+        // A store may give more than that.
+        let near = later(from, -1)..later(until, 1);
+        let near = self.records.iter().filter(|record| near.contains(&called_at(record)));
+        near.cloned().for_each(take);
         Ok(())
     }
 }
 
 impl Bookings for World {
-    async fn corrections(&self, period: &str) -> Result<Vec<Correction>, StoreError> {
+    async fn corrections(
+        &self,
+        period: &str,
+        _: &BTreeSet<TenantId>,
+    ) -> Result<Vec<Correction>, StoreError> {
         let booked = self.booked.lock().unwrap();
         Ok(booked.values().filter(|entry| entry.period == period).cloned().collect())
     }
@@ -257,7 +265,13 @@ fn a_period_is_a_month() {
         assert!(matches!(Month::parse(period), Err(JobError::Period(_))), "{period}");
     }
     let month = Month::parse("2024-02").unwrap();
-    assert_eq!(month.hours(Timestamp::MAX).count(), 29 * 24 + 2);
+    for hours in [1, 5, 24, 1_000] {
+        let windows: Vec<_> = month.windows(hours, Timestamp::MAX).collect();
+        let all: i64 =
+            windows.iter().map(|(from, until)| until.duration_since(*from).as_hours()).sum();
+        assert_eq!(all, 29 * 24 + 2);
+        assert!(windows.windows(2).all(|pair| pair.first().unwrap().1 == pair.last().unwrap().0));
+    }
 }
 
 #[tokio::test]

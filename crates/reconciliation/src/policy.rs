@@ -85,6 +85,9 @@ pub struct Policy {
     pub estimate_overrun_percent: u32,
     /// How long a call may run: how far an invocation may be from the estimated record it is paired with.
     pub longest_call_s: u32,
+    /// How many hours of records are read at once where invocations are logged: what is in memory until
+    /// their log has been read.
+    pub window_h: u32,
     /// The share of a tenant's month, in basis points of the bill, that the residual must stay below.
     pub gate_bp: u32,
     /// Where the provider is right, and the ledger gets a correction.
@@ -101,6 +104,7 @@ impl Default for Policy {
             rounding_per_line: Amount(100),
             estimate_overrun_percent: 100,
             longest_call_s: 960,
+            window_h: 6,
             gate_bp: 50,
             corrected: BTreeSet::from([
                 Reason::EstimatedRecords,

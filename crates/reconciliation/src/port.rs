@@ -1,11 +1,13 @@
 //! What the job needs of the world.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::Future;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use metering::UsageRecord;
+use tenancy::TenantId;
 
 use crate::correction::Correction;
 
@@ -42,20 +44,24 @@ pub trait SourceFiles: Send + Sync {
 
 /// The ledger's usage records of all tenants.
 pub trait Records: Send + Sync {
-    /// Gives every record of the hour that starts at `hour`, by the moment in its call id, to `take`.
-    fn hour(
+    /// Gives every record of a call made from `from` until before `until`, by the moment in its id, to
+    /// `take`, in any order. It may give others too.
+    fn within(
         &self,
-        hour: Timestamp,
+        from: Timestamp,
+        until: Timestamp,
         take: &mut (dyn FnMut(UsageRecord) + Send),
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// Where corrections are booked.
 pub trait Bookings: Send + Sync {
-    /// All corrections of a reconciled month (`2026-11`), whatever month they were booked into.
+    /// All corrections of a reconciled month (`2026-11`), whatever month they were booked into: those of
+    /// `tenants`, and of any other that has some.
     fn corrections(
         &self,
         period: &str,
+        tenants: &BTreeSet<TenantId>,
     ) -> impl Future<Output = Result<Vec<Correction>, StoreError>> + Send;
 
     /// Books a correction into the tenant's open month. `false`, and nothing is changed, if there is one of

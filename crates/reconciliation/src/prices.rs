@@ -54,7 +54,7 @@ mod tests {
     }
 
     fn some(price: u32) -> Option<PicoUsd> {
-        (price % 4 != 0).then(|| PicoUsd(price.into()))
+        (!price.is_multiple_of(4)).then(|| PicoUsd(price.into()))
     }
 
     proptest! {
