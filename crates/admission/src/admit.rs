@@ -1,11 +1,11 @@
 //! One provider call against all the scopes that it counts in.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use metering::RecordId;
 use tenancy::TenantContext;
 
 use crate::{
-    Denial, Held, LimitedScope, MeterStore, Part, Reservation, Scope, Standing, StoreError, Used,
+    CallDetail, Denial, Held, LimitedScope, MeterStore, Part, Reservation, Scope, Standing, StoreError, Used,
 };
 
 /// Shards that a call looks at before it is refused. Calls are spread evenly, so that shards fill up
@@ -59,16 +59,18 @@ pub async fn admit(
     scopes: Vec<LimitedScope>,
     id: &RecordId,
     reservation: &Reservation,
+    detail: &CallDetail,
 ) -> Result<Admitted, Refusal> {
-    let shared = Reservation { detail: None, ..reservation.clone() };
-    let answers = join_all(scopes.iter().map(|scope| {
-        let is_home = scope.entitlement_version.is_some();
-        ask(store, context, scope, id, if is_home { reservation } else { &shared })
-    }))
+    let count = u16::try_from(scopes.len()).unwrap_or(u16::MAX);
+    let detail = CallDetail { scopes: count, ..detail.clone() };
+    let (answers, noted) = join(
+        join_all(scopes.iter().map(|scope| ask(store, context, scope, id, reservation))),
+        store.put_detail(context, id, &detail, reservation.deadline_ms),
+    )
     .await;
 
     let (mut standings, mut held) = (Vec::new(), Vec::new());
-    let (mut denied, mut failed) = (None, None);
+    let (mut denied, mut failed) = (None, noted.err().map(Refusal::Store));
     for (scope, asked) in scopes.into_iter().zip(answers) {
         held.extend(asked.held);
         match asked.answer {

@@ -7,7 +7,7 @@ use metering::{NanoUsd, RecordId, UsageRecord};
 use tenancy::{Status, Tenant, TenantContext, TenantId};
 
 use crate::{
-    Alert, AlertStore, Calendar, Counter, Denial, Enforcement, Entitlements, Gate, LimitRule, Meter, MeterRef,
+    Alert, AlertStore, Calendar, CallDetail, Counter, Denial, Enforcement, Entitlements, Gate, LimitRule, Meter, MeterRef,
     MeterStore, Metric, ModelSelector, Period, Reservation, Scope, ScopeLimits, SettlementStore,
     Standing, StoreError, TenantLimits, UsageStore, Used,
 };
@@ -63,6 +63,7 @@ pub struct InMemoryLedger {
 struct State {
     meters: BTreeMap<MeterRef, Meter>,
     records: BTreeMap<(TenantId, String), UsageRecord>,
+    details: BTreeMap<(TenantId, String), CallDetail>,
     alerts: BTreeMap<String, Alert>,
     failing: HashSet<&'static str>,
 }
@@ -194,6 +195,18 @@ impl MeterStore for InMemoryLedger {
         }))
     }
 
+    async fn put_detail(
+        &self,
+        context: &TenantContext,
+        id: &RecordId,
+        detail: &CallDetail,
+        _deadline_ms: i64,
+    ) -> Result<(), StoreError> {
+        let mut state = self.begin("put_detail", id)?;
+        state.details.insert((context.tenant_id.clone(), id.to_string()), detail.clone());
+        Ok(())
+    }
+
     async fn close(
         &self,
         _context: &TenantContext,
@@ -238,6 +251,14 @@ impl SettlementStore for InMemoryLedger {
         id: &RecordId,
     ) -> Result<Option<UsageRecord>, StoreError> {
         Ok(self.begin("record", id)?.records.get(&(tenant_id.clone(), id.to_string())).cloned())
+    }
+
+    async fn detail(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<CallDetail>, StoreError> {
+        Ok(self.begin("detail", id)?.details.get(&(tenant_id.clone(), id.to_string())).cloned())
     }
 
     async fn put_missing_record(&self, record: &UsageRecord) -> Result<bool, StoreError> {

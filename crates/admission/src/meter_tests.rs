@@ -25,7 +25,6 @@ fn reservation(amount: u64, tokens: u64, minute: Minute) -> Reservation {
         minute,
         deadline_ms: minute.start_ms() + 900_000,
         part: Part::WHOLE,
-        detail: None,
     }
 }
 

@@ -40,11 +40,6 @@ pub struct Reservation {
     /// Which part of the call this is, where it is spread over several shards.
     #[serde(rename = "p", default = "whole", skip_serializing_if = "is_whole")]
     pub part: Part,
-    /// What the sweep needs for a record if the call never leaves one; only in the tenant's own meter.
-    ///
-    /// One text: nobody but the sweep reads it, and an item is copied into its stream, too.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none", with = "detail_text")]
-    pub detail: Option<CallDetail>,
 }
 
 fn one() -> u32 {
@@ -65,35 +60,15 @@ fn is_whole(part: &Part) -> bool {
     *part == Part::WHOLE
 }
 
-/// The detail as JSON text.
-mod detail_text {
-    use serde::de::Error as _;
-    use serde::ser::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-
-    use super::CallDetail;
-
-    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
-    pub(super) fn serialize<S: Serializer>(
-        detail: &Option<CallDetail>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let text = detail.as_ref().map(serde_json::to_string).transpose();
-        text.map_err(S::Error::custom)?.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<CallDetail>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| serde_json::from_str(&text)).transpose().map_err(D::Error::custom)
-    }
-}
-
-/// The facts of a call that are known before it is made.
+/// The facts of a call that are known before it is made: what the sweep needs for a record if the call
+/// never leaves one.
+///
+/// An item of its own, written beside the reservations, for a meter is paid for with all that it holds
+/// each time a call reserves or settles. It expires by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallDetail {
-    /// How many scopes the call needs to be admitted by; if fewer hold it, it was never made.
+    /// How many scopes the call needs to be admitted by; if fewer hold it, it was never made. Set by
+    /// [`admit`](crate::admit).
     pub scopes: u16,
     /// The tenant's line of business.
     pub lob_id: LobId,
@@ -217,7 +192,7 @@ impl Reservation {
         }
     }
 
-    /// The part of it that one of several shards holds; only the first has the detail.
+    /// The part of it that one of several shards holds.
     #[must_use]
     pub fn part(&self, part: Part) -> Self {
         let used = self.used().part(part);
@@ -227,7 +202,6 @@ impl Reservation {
             output_tokens: used.output_tokens,
             requests: u32::try_from(used.requests).unwrap_or(u32::MAX),
             part,
-            detail: if part.index == 0 { self.detail.clone() } else { None },
             tenant_id: self.tenant_id.clone(),
             ..*self
         }

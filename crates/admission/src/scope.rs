@@ -138,8 +138,8 @@ impl MeterRef {
         Self { scope, models: ModelSelector::All, shard: Shard::default() }
     }
 
-    /// Whether it is a tenant's own for all models: the one that knows the tenant's status, and holds
-    /// the detail of each of its calls.
+    /// Whether it is a tenant's own for all models: the one that knows the tenant's status, and that
+    /// each of its calls is admitted by.
     pub fn is_home(&self) -> bool {
         matches!(self.scope, Scope::Tenant(_)) && self.models.is_all()
     }

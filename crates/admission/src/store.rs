@@ -5,7 +5,7 @@ use std::error::Error;
 use metering::{RecordId, UsageRecord};
 use tenancy::{TenantContext, TenantId};
 
-use crate::{Denial, Gate, Meter, MeterRef, Reservation, Standing, Used};
+use crate::{CallDetail, Denial, Gate, Meter, MeterRef, Reservation, Standing, Used};
 
 /// The ledger could not be read or written; trying again is safe.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,16 @@ pub trait MeterStore: Send + Sync {
         id: &RecordId,
         reservation: &Reservation,
     ) -> impl Future<Output = Result<Result<Standing, Denial>, StoreError>> + Send;
+
+    /// Writes down what is known of a call before it is made, for longer than until `deadline_ms` (Unix
+    /// milliseconds); writing it again changes nothing.
+    fn put_detail(
+        &self,
+        context: &TenantContext,
+        id: &RecordId,
+        detail: &CallDetail,
+        deadline_ms: i64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Replaces `reservation` by what was used of it; nothing if it is not open. Its caller's own part of
     /// what the ledger's stream does anyway, for what must not wait for that.
@@ -69,6 +79,13 @@ pub trait SettlementStore: Send + Sync {
         tenant_id: &TenantId,
         id: &RecordId,
     ) -> impl Future<Output = Result<Option<UsageRecord>, StoreError>> + Send;
+
+    /// What was known of a provider call before it was made, read consistently.
+    fn detail(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> impl Future<Output = Result<Option<CallDetail>, StoreError>> + Send;
 
     /// Writes the record of a call that left none, unless it has appeared meanwhile; whether it was new.
     fn put_missing_record(

@@ -89,9 +89,10 @@ async fn sweep_one(
         }
         return Ok(());
     }
-    match detail(holders).filter(|(_, detail)| is_complete(holders, detail)) {
-        Some((reservation, detail)) => {
-            let record = estimated_record(id, reservation, detail, holders, now_ms);
+    let detail = store.detail(tenant_id, &id).await?;
+    match detail.filter(|detail| is_complete(holders, detail)) {
+        Some(detail) => {
+            let record = estimated_record(tenant_id, id, &detail, holders, now_ms);
             outcome.estimated += u64::from(store.put_missing_record(&record).await?);
         }
         None => {
@@ -102,10 +103,6 @@ async fn sweep_one(
         }
     }
     Ok(())
-}
-
-fn detail(holders: &Holders) -> Option<(&Reservation, &CallDetail)> {
-    holders.iter().find_map(|(_, held)| Some((held, held.detail.as_ref()?)))
 }
 
 /// Whether every scope that had to admit the call holds all of its parts.
@@ -121,13 +118,13 @@ fn is_complete(holders: &Holders, detail: &CallDetail) -> bool {
 }
 
 fn estimated_record(
+    tenant_id: &TenantId,
     id: RecordId,
-    reservation: &Reservation,
     detail: &CallDetail,
     holders: &Holders,
     now_ms: i64,
 ) -> UsageRecord {
-    // Where the call was spread over shards, the first of them has the detail and a part of the sums.
+    // Where the call was spread over shards, each of them has a part of the sums.
     let home = holders.iter().filter(|(meter, _)| meter.is_home()).map(|(_, held)| held.used());
     let whole = home.fold(Used::NOTHING, |sum, part| Used {
         requests: sum.requests + part.requests,
@@ -141,7 +138,7 @@ fn estimated_record(
     UsageRecord {
         schema: UsageRecord::SCHEMA,
         id,
-        tenant_id: reservation.tenant_id.clone(),
+        tenant_id: tenant_id.clone(),
         lob_id: detail.lob_id.clone(),
         principal_id: detail.principal_id.clone(),
         principal_kind: detail.principal_kind,

@@ -42,29 +42,32 @@ fn reservation(context: &TenantContext, amount: u64) -> Reservation {
         minute: Minute::of(NOON_MS),
         deadline_ms: NOON_MS + 900_000,
         part: Part::WHOLE,
-        detail: Some(CallDetail {
-            scopes: 2,
-            lob_id: context.lob_id.clone(),
-            principal_id: context.principal.id.clone(),
-            principal_kind: context.principal.kind,
-            project_id: None,
-            tags: BTreeMap::new(),
-            priority_class: PriorityClass::Standard,
-            choice: ModelChoice::of("model-a".parse().unwrap()),
-            provider_model_id: "vendor.model-a".to_owned(),
-            provider: "aws.bedrock".to_owned(),
-            dialect: "openai.chat_completions".to_owned(),
-            is_streamed: false,
-            region: "us-east-1".to_owned(),
-            profile_scope: ProfileScope::InRegion,
-            service_tier: ServiceTier::Default,
-            price_version: "2026-11".to_owned(),
-            is_priced: true,
-            images: 0,
-            search_units: 0,
-            guardrail_units: 0,
-            started_ms: NOON_MS,
-        }),
+    }
+}
+
+fn detail(context: &TenantContext) -> CallDetail {
+    CallDetail {
+        scopes: 0,
+        lob_id: context.lob_id.clone(),
+        principal_id: context.principal.id.clone(),
+        principal_kind: context.principal.kind,
+        project_id: None,
+        tags: BTreeMap::new(),
+        priority_class: PriorityClass::Standard,
+        choice: ModelChoice::of("model-a".parse().unwrap()),
+        provider_model_id: "vendor.model-a".to_owned(),
+        provider: "aws.bedrock".to_owned(),
+        dialect: "openai.chat_completions".to_owned(),
+        is_streamed: false,
+        region: "us-east-1".to_owned(),
+        profile_scope: ProfileScope::InRegion,
+        service_tier: ServiceTier::Default,
+        price_version: "2026-11".to_owned(),
+        is_priced: true,
+        images: 0,
+        search_units: 0,
+        guardrail_units: 0,
+        started_ms: NOON_MS,
     }
 }
 
@@ -108,7 +111,7 @@ fn used(requests: u64, amount: u64) -> Used {
 async fn a_refusal_by_one_scope_leaves_nothing_in_the_others() {
     let (ledger, acme) = (ledger(), context("acme"));
     let refusal =
-        admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100))
+        admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
             .await;
     let Err(Refusal::Denied { scope, denial: Denial::Exceeded { cap, .. } }) = refusal else {
         panic!("{refusal:?}")
@@ -123,7 +126,7 @@ async fn a_refusal_by_one_scope_leaves_nothing_in_the_others() {
 #[tokio::test]
 async fn tenants_of_one_line_of_business_share_its_budget_and_nothing_else() {
     let (ledger, acme, globex) = (ledger(), context("acme"), context("globex"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 150]), &id("call-1"), &reservation(&acme, 100))
+    admit(&ledger, &acme, scopes(&acme, [1_000, 150]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
         .await
         .unwrap();
     admit(
@@ -132,6 +135,7 @@ async fn tenants_of_one_line_of_business_share_its_budget_and_nothing_else() {
         scopes(&globex, [1_000, 150]),
         &id("call-2"),
         &reservation(&globex, 100),
+        &detail(&globex),
     )
     .await
     .unwrap_err();
@@ -144,7 +148,7 @@ async fn tenants_of_one_line_of_business_share_its_budget_and_nothing_else() {
 #[tokio::test]
 async fn a_call_that_left_no_record_is_charged_what_was_reserved() {
     let (ledger, acme) = (ledger(), context("acme"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100))
+    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
         .await
         .unwrap();
     assert_eq!(
@@ -177,7 +181,7 @@ async fn a_call_that_left_no_record_is_charged_what_was_reserved() {
 async fn a_reservation_without_its_twin_is_given_back_not_charged() {
     let (ledger, acme) = (ledger(), context("acme"));
     ledger.fail("close");
-    admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100))
+    admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
         .await
         .unwrap_err();
     let tenant = Scope::Tenant(acme.tenant_id.clone());
@@ -200,7 +204,7 @@ async fn a_reservation_without_its_twin_is_given_back_not_charged() {
 #[tokio::test]
 async fn a_settlement_counts_once_however_often_it_is_delivered() {
     let (ledger, acme) = (ledger(), context("acme"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100))
+    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
         .await
         .unwrap();
     for delivery in 0..3 {
@@ -218,7 +222,7 @@ async fn a_settlement_counts_once_however_often_it_is_delivered() {
 #[tokio::test]
 async fn a_record_is_written_once() {
     let (ledger, acme) = (ledger(), context("acme"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100))
+    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
         .await
         .unwrap();
     sweep(&ledger, NOON_MS + 900_001).await.unwrap();
@@ -234,7 +238,7 @@ async fn admit_twice(ledger: &InMemoryLedger, context: &TenantContext) -> [Recor
     for (id, amount) in ids.iter().zip([100, 70]) {
         let requests = u32::from(id.attempt == 1);
         let wanted = Reservation { requests, ..reservation(context, amount) };
-        admit(ledger, context, scopes(context, [1_000, 1_000]), id, &wanted).await.unwrap();
+        admit(ledger, context, scopes(context, [1_000, 1_000]), id, &wanted, &detail(context)).await.unwrap();
     }
     ids
 }
@@ -342,7 +346,7 @@ fn sharded(context: &TenantContext) -> Vec<LimitedScope> {
 async fn a_call_larger_than_a_shards_share_is_spread_over_all_of_them() {
     let (ledger, acme) = (ledger(), context("acme"));
     let id = id("call-1");
-    let admitted = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 90)).await.unwrap();
+    let admitted = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 90), &detail(&acme)).await.unwrap();
     let held: Vec<String> = admitted.held.iter().map(ToString::to_string).collect();
     assert_eq!(
         held,
@@ -355,9 +359,9 @@ async fn a_call_larger_than_a_shards_share_is_spread_over_all_of_them() {
         ]
     );
     let second = RecordId::first("call-2");
-    admit(&ledger, &acme, sharded(&acme), &second, &reservation(&acme, 11)).await.unwrap_err();
+    admit(&ledger, &acme, sharded(&acme), &second, &reservation(&acme, 11), &detail(&acme)).await.unwrap_err();
     let last = RecordId::first("call-3");
-    admit(&ledger, &acme, sharded(&acme), &last, &reservation(&acme, 2)).await.unwrap();
+    admit(&ledger, &acme, sharded(&acme), &last, &reservation(&acme, 2), &detail(&acme)).await.unwrap();
 
     // All of them die: what was spread is one call, and is charged as one.
     while sweep(&ledger, NOON_MS + 900_001).await.unwrap() != SweepOutcome::default() {}
@@ -377,7 +381,7 @@ async fn a_call_that_one_shard_has_no_room_for_finds_another() {
     let mut admitted = 0;
     for number in 0..8 {
         let id = RecordId::first(format!("call-{number}"));
-        let answer = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 24)).await;
+        let answer = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 24), &detail(&acme)).await;
         admitted += u32::from(answer.is_ok());
     }
     assert_eq!(admitted, 4, "one in each shard, wherever calls look first");

@@ -106,6 +106,17 @@ impl MeterStore for Stepped {
         answer
     }
 
+    async fn put_detail(
+        &self,
+        context: &TenantContext,
+        id: &RecordId,
+        detail: &CallDetail,
+        deadline_ms: i64,
+    ) -> Result<(), StoreError> {
+        turn(self.delay()).await;
+        self.ledger.put_detail(context, id, detail, deadline_ms).await
+    }
+
     async fn close(
         &self,
         context: &TenantContext,
@@ -144,6 +155,11 @@ impl SettlementStore for Stepped {
     async fn record(&self, tenant_id: &TenantId, id: &RecordId) -> Result<Option<UsageRecord>, StoreError> {
         turn(self.delay()).await;
         self.ledger.record(tenant_id, id).await
+    }
+
+    async fn detail(&self, tenant_id: &TenantId, id: &RecordId) -> Result<Option<CallDetail>, StoreError> {
+        turn(self.delay()).await;
+        self.ledger.detail(tenant_id, id).await
     }
 
     async fn put_missing_record(&self, record: &UsageRecord) -> Result<bool, StoreError> {
@@ -251,9 +267,9 @@ fn record(context: &TenantContext, id: &RecordId, open: &Reservation, share: u64
     }
 }
 
-fn detail(context: &TenantContext, scopes: usize, minute: Minute) -> CallDetail {
+fn detail(context: &TenantContext, minute: Minute) -> CallDetail {
     CallDetail {
-        scopes: u16::try_from(scopes).unwrap(),
+        scopes: 0,
         lob_id: context.lob_id.clone(),
         principal_id: context.principal.id.clone(),
         principal_kind: PrincipalKind::User,
@@ -332,7 +348,7 @@ async fn call(
     world: &World,
     (tenant, version, sizes): (&'static str, u64, [u64; 3]),
     id: RecordId,
-    (mut reservation, share): (Reservation, u64),
+    (reservation, share): (Reservation, u64),
 ) {
     let context = context(tenant);
     let (model, family): (ModelId, ModelId) = ("model-a".parse().unwrap(), "vendor".parse().unwrap());
@@ -343,8 +359,8 @@ async fn call(
         now_ms: reservation.minute.start_ms(),
     };
     let scopes = entitlements(tenant, version, sizes).scopes_of(&context.principal.id, None, &facts);
-    reservation.detail = Some(detail(&context, scopes.len(), reservation.minute));
-    let admitted = match admit(store, &context, scopes, &id, &reservation).await {
+    let detail = detail(&context, reservation.minute);
+    let admitted = match admit(store, &context, scopes, &id, &reservation, &detail).await {
         Ok(admitted) => admitted,
         Err(Refusal::Denied { .. }) => return,
         Err(Refusal::Store(error)) => panic!("{error}"),
@@ -445,7 +461,6 @@ fn history(steps: Vec<Step>, seed: u64, fault: Defect) -> Result<u64, TestCaseEr
                     minute: Minute(now.0 + skew),
                     deadline_ms: Minute(now.0 + LIFE).start_ms(),
                     part: Part::WHOLE,
-                    detail: None,
                 };
                 let version = (TENANTS[tenant], u64::try_from(version).unwrap(), sizes);
                 let future = Box::pin(call(store, world, version, id, (reservation, share)));

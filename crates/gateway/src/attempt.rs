@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use admission::{
-    Admitted, CallDetail, LimitedCall, LimitedScope, MeterStore as _, Minute, Part, Refusal, Reservation,
-    UsageStore as _, Used, admit,
+    Admitted, CallDetail, LimitedCall, LimitedScope, MeterStore as _, Minute, Part, Refusal,
+    Reservation, UsageStore as _, Used, admit,
 };
 use http_api::ApiError;
 use inference::{
@@ -61,6 +61,7 @@ pub(crate) struct Attempt {
     pub(crate) family: Family,
     pub(crate) admitted: Admitted,
     reservation: Reservation,
+    detail: CallDetail,
     entitlement_version: u64,
     pub(crate) target: Priced,
     allowed_models: Vec<Arc<Model>>,
@@ -145,35 +146,35 @@ impl Attempt {
             minute: Minute::of(started_ms),
             deadline_ms: call.sweep_after_ms(),
             part: Part::WHOLE,
-            detail: Some(CallDetail {
-                scopes: u16::try_from(scopes.len()).unwrap_or(u16::MAX),
-                lob_id: context.lob_id.clone(),
-                principal_id: context.principal.id.clone(),
-                principal_kind: context.principal.kind,
-                project_id: route.project_id.clone(),
-                tags: entitlements.tags_of(project),
-                priority_class,
-                choice: ModelChoice {
-                    requested_model: route.requested.clone(),
-                    route: route.alias_name(),
-                    model: target.model.id.clone(),
-                },
-                provider: target.provider.name.clone(),
-                provider_model_id: target.model.provider_model_id.clone(),
-                dialect: subject.dialect.as_str().to_owned(),
-                is_streamed: subject.is_streamed,
-                region: state.region_of(&target.provider),
-                profile_scope: ProfileScope::of_model_id(&target.model.provider_model_id),
-                service_tier: target.service_tier,
-                price_version: target.price_version.clone(),
-                is_priced: target.is_priced,
-                images: bound.images,
-                search_units: bound.search_units,
-                guardrail_units: bound.guardrail_units,
-                started_ms,
-            }),
         };
-        let admitted = admit(&state.ledger, context, scopes, &id, &reservation).await?;
+        let detail = CallDetail {
+            scopes: 0,
+            lob_id: context.lob_id.clone(),
+            principal_id: context.principal.id.clone(),
+            principal_kind: context.principal.kind,
+            project_id: route.project_id.clone(),
+            tags: entitlements.tags_of(project),
+            priority_class,
+            choice: ModelChoice {
+                requested_model: route.requested.clone(),
+                route: route.alias_name(),
+                model: target.model.id.clone(),
+            },
+            provider: target.provider.name.clone(),
+            provider_model_id: target.model.provider_model_id.clone(),
+            dialect: subject.dialect.as_str().to_owned(),
+            is_streamed: subject.is_streamed,
+            region: state.region_of(&target.provider),
+            profile_scope: ProfileScope::of_model_id(&target.model.provider_model_id),
+            service_tier: target.service_tier,
+            price_version: target.price_version.clone(),
+            is_priced: target.is_priced,
+            images: bound.images,
+            search_units: bound.search_units,
+            guardrail_units: bound.guardrail_units,
+            started_ms,
+        };
+        let admitted = admit(&state.ledger, context, scopes, &id, &reservation, &detail).await?;
         let gateway = if number == 1 { call.started.elapsed() } else { started.elapsed() };
         Ok(Self {
             id,
@@ -182,6 +183,7 @@ impl Attempt {
             family: subject.dialect.family(),
             admitted,
             reservation,
+            detail,
             entitlement_version: route.entitlements.tenant.entitlement_version,
             target,
             allowed_models: route.allowed_models.clone(),
@@ -234,8 +236,8 @@ impl Attempt {
         }
     }
 
-    fn to_record(&self, ending: &Ending) -> Option<UsageRecord> {
-        let detail = self.reservation.detail.clone()?;
+    fn to_record(&self, ending: &Ending) -> UsageRecord {
+        let detail = self.detail.clone();
         let (usage, is_estimated) = self.consumed(ending);
         let outcome = match &ending.error {
             None => Outcome::Completed,
@@ -247,7 +249,7 @@ impl Attempt {
             cost = cost.min(self.reservation.amount_nanousd);
         }
         let since_start = |moment: Instant| milliseconds(moment.duration_since(self.started));
-        Some(UsageRecord {
+        UsageRecord {
             schema: UsageRecord::SCHEMA,
             id: self.id.clone(),
             tenant_id: self.context.tenant_id.clone(),
@@ -283,7 +285,7 @@ impl Attempt {
             time_to_first_token_ms: ending.first_content.map(since_start),
             gateway_ms: milliseconds(self.gateway),
             meters: self.admitted.held.iter().map(ToString::to_string).collect(),
-        })
+        }
     }
 
     /// Writes the attempt's record; its stream settles the reservations.
@@ -291,7 +293,7 @@ impl Attempt {
     /// A record that cannot be written is not lost: the sweep finds the reservation and writes one
     /// at what was reserved.
     pub(crate) async fn record<P: Ports>(&self, state: &State<P>, ending: &Ending) {
-        let Some(record) = self.to_record(ending) else { return };
+        let record = self.to_record(ending);
         if record.cost_nanousd > record.reserved_nanousd {
             let (cost, reserved) = (record.cost_nanousd.0, record.reserved_nanousd.0);
             tracing::error!(
@@ -319,9 +321,9 @@ impl Attempt {
         let scopes: Vec<_> =
             self.admitted.standings.iter().filter(is_counted).map(|(scope, _)| scope).collect();
         let held = self.admitted.held.iter().filter(|held| {
-            scopes.iter().any(|scope| {
-                scope.scope == held.meter.scope && scope.models == held.meter.models
-            })
+            scopes
+                .iter()
+                .any(|scope| scope.scope == held.meter.scope && scope.models == held.meter.models)
         });
         let used = Used::of(record);
         let settled = held.map(async |held| {

@@ -142,6 +142,11 @@ pub(crate) fn usage_record(tenant_id: &TenantId, id: &RecordId) -> Key {
     key(usage_partition(tenant_id, bucket(&id.call_id)), format!("USAGE#{id}"))
 }
 
+/// What is known of a provider call before it is made, beside its record-to-be.
+pub(crate) fn open_call(tenant_id: &TenantId, id: &RecordId) -> Key {
+    key(usage_partition(tenant_id, bucket(&id.call_id)), format!("OPEN#{id}"))
+}
+
 #[cfg(test)]
 mod tests {
     use admission::Held;

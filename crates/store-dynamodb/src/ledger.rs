@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 
 use admission::{
-    Calendar, Counter, Denial, Gate, Meter, MeterRef, MeterStore, Minute, Reservation, Standing,
+    Calendar, CallDetail, Counter, Denial, Gate, Meter, MeterRef, MeterStore, Minute, Reservation, Standing,
     StoreError, UsageStore, Used,
 };
 use aws_sdk_dynamodb::Client;
@@ -21,6 +21,15 @@ use crate::key;
 /// Conditional writes that one reservation may need: each failure names the windows that the next
 /// one must expect, and windows do not change faster than that.
 const MAX_TRIES: u32 = 5;
+
+/// The attribute of what is known of an open call: one text, since nobody but the sweep reads it.
+pub(crate) const DETAIL: &str = "detail";
+
+/// The attribute by which DynamoDB lets items expire, in Unix seconds.
+const EXPIRES_AT: &str = "expires_at";
+
+/// For how long that is kept after the call must have ended: many sweeps.
+const DETAIL_RETENTION_S: i64 = 2 * 86_400;
 
 /// Meters whose last minute is remembered at most.
 const MAX_REMEMBERED: usize = 10_000;
@@ -199,6 +208,27 @@ impl MeterStore for Ledger {
             reservation.minute = is_counted_in.unwrap_or(asked);
         }
         Err(store_error("reserve", &gate.meter, "the meter's windows kept changing"))
+    }
+
+    async fn put_detail(
+        &self,
+        context: &TenantContext,
+        id: &RecordId,
+        detail: &CallDetail,
+        deadline_ms: i64,
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_string(detail).map_err(|error| store_error("note", id, error))?;
+        let expires_at = deadline_ms.div_euclid(1_000).saturating_add(DETAIL_RETENTION_S);
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(key::open_call(&context.tenant_id, id)))
+            .item(DETAIL, AttributeValue::S(text))
+            .item(EXPIRES_AT, AttributeValue::N(expires_at.to_string()))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| store_error("note", id, error))
     }
 
     async fn close(

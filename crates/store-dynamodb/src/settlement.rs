@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use admission::{Meter, MeterRef, Minute, Reservation, SettlementStore, StoreError, Used};
+use admission::{CallDetail, Meter, MeterRef, Minute, Reservation, SettlementStore, StoreError, Used};
 use aws_sdk_dynamodb::types::AttributeValue;
 use metering::{RecordId, UsageRecord};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use tenancy::TenantId;
 
 use crate::expression::Update;
 use crate::key;
-use crate::ledger::{Applied, Ledger, store_error};
+use crate::ledger::{Applied, DETAIL, Ledger, store_error};
 
 /// Writes that closing one reservation may need: another one only when the meter begins a new minute
 /// meanwhile.
@@ -118,6 +118,27 @@ impl SettlementStore for Ledger {
             .map(serde_dynamo::from_item)
             .transpose()
             .map_err(|error| store_error("read the record", id, error))
+    }
+
+    async fn detail(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<CallDetail>, StoreError> {
+        let item = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key::open_call(tenant_id, id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| store_error("read what was noted", id, error))?
+            .item;
+        let text = item.as_ref().and_then(|item| item.get(DETAIL)?.as_s().ok());
+        text.map(|text| serde_json::from_str(text))
+            .transpose()
+            .map_err(|error| store_error("read what was noted", id, error))
     }
 
     async fn put_missing_record(&self, record: &UsageRecord) -> Result<bool, StoreError> {

@@ -36,7 +36,6 @@ fn ledger() -> InMemoryLedger {
                 minute: Minute::of(NOON_MS),
                 deadline_ms: NOON_MS + 960_000,
                 part: Part::WHOLE,
-                detail: None,
             };
             let gate = Gate {
                 meter: MeterRef::of(scope.clone()),

@@ -69,6 +69,40 @@ async fn the_catalog_holds_what_is_registered_and_what_every_stack_has() {
 }
 
 #[tokio::test]
+async fn prices_are_one_or_by_terms_and_the_organisations_own_go_first() {
+    let (client, configuration) = configuration().await;
+    let rates = json!([
+        {"price": {"input": 10, "output": 20, "long_context": [{"above_input_tokens": 9, "input": 30, "output": 40}]}},
+        {"service_tier": "priority", "region": "us-east-1", "profile_scope": "geo", "price": {"input": 50, "output": 60}},
+    ]);
+    let book = json!({"version": "1", "valid_from": 0, "currency": "USD", "models": {"model-a": rates}});
+    put(&client, "CATALOG", "PRICES#1", book).await;
+    let own = json!({"version": "ovr-1", "valid_from": 5, "valid_until": 9, "models": {"model-a": {"input": 7, "output": 8}}});
+    put(&client, "CATALOG", "PRICE_OVERRIDES#ovr-1", own).await;
+    let catalog = configuration.catalog().await.unwrap();
+    let terms = metering::PriceTerms {
+        region: "us-east-1",
+        profile_scope: metering::ProfileScope::Geo,
+        service_tier: metering::ServiceTier::Priority,
+    };
+    let model = "model-a".parse().unwrap();
+    let quote = catalog.prices().quote(&model, &terms, 4).unwrap();
+    assert_eq!((quote.price.input.0, quote.version.as_str()), (50, "1"));
+    let default = metering::PriceTerms { service_tier: metering::ServiceTier::Default, ..terms };
+    let quote = catalog.prices().quote(&model, &default, 5).unwrap();
+    assert_eq!((quote.price.input.0, quote.version.as_str()), (7, "1+ovr-1"));
+    assert_eq!(catalog.prices().quote(&model, &default, 9).unwrap().price.long_context.len(), 1);
+}
+
+#[tokio::test]
+async fn prices_that_make_no_sense_are_no_reason_to_use_others() {
+    let (client, configuration) = configuration().await;
+    let euros = json!({"version": "1", "valid_from": 0, "currency": "EUR", "models": {}});
+    put(&client, "CATALOG", "PRICES#1", euros).await;
+    assert!(configuration.catalog().await.is_err());
+}
+
+#[tokio::test]
 async fn one_mistake_does_not_take_the_others_down() {
     let (client, configuration) = configuration().await;
     put(&client, "CATALOG", "MODEL#model-a", model("model-a")).await;

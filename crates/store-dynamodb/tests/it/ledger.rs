@@ -131,12 +131,10 @@ async fn a_meter_that_is_not_the_tenants_own_is_made_by_the_first_call() {
 }
 
 #[tokio::test]
-async fn a_reservation_keeps_what_the_sweep_needs() {
+async fn what_the_sweep_needs_of_a_call_is_kept_beside_its_reservations() {
     let (client, acme) = (dynamodb().await, context("acme", "retail"));
-    onboard(&client, &acme).await;
-    let (ledger, gate) = (ledger(&client), acme_gate(vec![]));
-    let mut want = reservation(&acme, 100, 10, NOON);
-    want.detail = Some(CallDetail {
+    let ledger = ledger(&client);
+    let detail = CallDetail {
         scopes: 2,
         lob_id: acme.lob_id.clone(),
         principal_id: acme.principal.id.clone(),
@@ -162,10 +160,20 @@ async fn a_reservation_keeps_what_the_sweep_needs() {
         search_units: 2,
         guardrail_units: 0,
         started_ms: NOON.start_ms(),
-    });
-    ledger.reserve(&acme, &gate, &id("call-1"), &want).await.unwrap().unwrap();
-    let meter = ledger.meter(&gate.meter).await.unwrap().unwrap();
-    assert_eq!(meter.open["call-1-1"], want);
+    };
+    let (first, deadline_ms) = (id("call-1"), NOON.start_ms() + 900_000);
+    for _ in 0..2 {
+        ledger.put_detail(&acme, &first, &detail, deadline_ms).await.unwrap();
+    }
+    assert_eq!(ledger.detail(&acme.tenant_id, &first).await.unwrap(), Some(detail));
+    assert_eq!(ledger.detail(&acme.tenant_id, &id("call-2")).await.unwrap(), None);
+    let item = client.get_item().table_name(crate::support::TABLE);
+    let item = item
+        .key("PK", AttributeValue::S("TENANT#acme#USAGE#1".into()))
+        .key("SK", AttributeValue::S("OPEN#call-1#1".into()));
+    let item = item.send().await.unwrap().item.unwrap();
+    let expires_at: i64 = item["expires_at"].as_n().unwrap().parse().unwrap();
+    assert_eq!(expires_at, deadline_ms / 1_000 + 2 * 86_400, "it goes by itself");
 }
 
 #[tokio::test]

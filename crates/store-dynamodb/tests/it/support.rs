@@ -141,7 +141,6 @@ pub(crate) fn reservation(
         minute,
         deadline_ms: minute.start_ms() + 900_000,
         part: Part::WHOLE,
-        detail: None,
     }
 }
 
