@@ -3,6 +3,7 @@
 mod money;
 mod price;
 mod record;
+mod rollup;
 mod tier;
 mod usage;
 
@@ -12,5 +13,11 @@ pub use price::{
     PriceTerms, Prices, Quote, Rate, TokenPrices,
 };
 pub use record::{ModelChoice, Outcome, RecordId, UsageRecord};
+#[cfg(feature = "fakes")]
+pub use rollup::fakes;
+pub use rollup::{
+    AggregationStore, Delivery, Granularity, Late, Mark, Page, Progress, Rollup, RollupError,
+    RollupKey, RollupRow, RollupStore, Rollups, UsagePeriod,
+};
 pub use tier::{ProfileScope, ServiceTier};
 pub use usage::TokenUsage;

@@ -3,13 +3,75 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tenancy::TenantId;
+use tenancy::{LobId, ModelId, PrincipalId, PrincipalKind, PriorityClass, TenantId};
 
 use super::{
     AggregationStore, Delivery, Granularity, Late, Mark, Page, Progress, Rollup, RollupError,
     RollupKey, RollupRow, RollupStore, Rollups, UsagePeriod,
 };
-use crate::UsageRecord;
+use crate::{
+    ModelChoice, NanoUsd, Outcome, ProfileScope, RecordId, ServiceTier, TokenUsage, UsageRecord,
+};
+
+/// A record of a call that came to its end, in which every field says something.
+pub fn usage_record(
+    (tenant_id, lob_id, principal_id): (TenantId, LobId, PrincipalId),
+    model: ModelId,
+    id: RecordId,
+    cost: NanoUsd,
+) -> UsageRecord {
+    UsageRecord {
+        schema: UsageRecord::SCHEMA,
+        started_ms: super::period::called_ms(&id.call_id).unwrap_or(1_795_435_200_000),
+        id,
+        meters: vec![format!("tenant={tenant_id}"), format!("lob={lob_id}")],
+        tenant_id,
+        lob_id,
+        principal_id,
+        principal_kind: PrincipalKind::Machine,
+        project_id: "web-shop".parse().ok(),
+        tags: [("cost-center", "4711"), ("team", "search")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        priority_class: PriorityClass::default(),
+        dialect: "openai.chat_completions".to_owned(),
+        choice: ModelChoice {
+            requested_model: "fast".to_owned(),
+            route: Some("fast".to_owned()),
+            model,
+        },
+        provider_model_id: "us.vendor.model-a".to_owned(),
+        provider: "aws.bedrock".to_owned(),
+        region: "us-east-1".to_owned(),
+        profile_scope: ProfileScope::Geo,
+        service_tier: ServiceTier::Flex,
+        provider_request_id: Some("req-1".to_owned()),
+        is_streamed: true,
+        is_cache_hit: false,
+        usage: TokenUsage {
+            input: 11,
+            output: 7,
+            input_audio: 1,
+            output_audio: 2,
+            cache_read: 3,
+            cache_write_5m: 5,
+            cache_write_1h: 13,
+            images: 17,
+            search_units: 19,
+            guardrail_units: 23,
+        },
+        is_estimated: false,
+        price_version: "2026-11".to_owned(),
+        is_priced: true,
+        cost_nanousd: cost,
+        uncached_cost_nanousd: cost + NanoUsd(10),
+        reserved_nanousd: cost + NanoUsd(100),
+        outcome: Outcome::Completed,
+        latency_ms: 1_200,
+        time_to_first_token_ms: Some(300),
+        gateway_ms: 12,
+    }
+}
 
 /// Records and rollups in memory.
 #[derive(Debug, Default)]

@@ -182,7 +182,7 @@ impl UsageRecord {
 }
 
 /// The time in a `UUIDv7` of 32 hexadecimal digits.
-fn called_ms(call_id: &str) -> Option<i64> {
+pub(super) fn called_ms(call_id: &str) -> Option<i64> {
     let (time, rest) = call_id.split_at_checked(12)?;
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_v7 = rest.len() == 20 && rest.starts_with('7') && is_hex(time) && is_hex(rest);
