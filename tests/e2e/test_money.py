@@ -74,7 +74,8 @@ def price(stack: Stack) -> dict[str, int]:
         KeyConditionExpression="PK = :pk AND begins_with(SK, :prices)",
         ExpressionAttributeValues={":pk": "CATALOG", ":prices": "PRICES#"},
     )["Items"]
-    price = max(books, key=lambda book: book["valid_from"])["models"][MODEL]
+    rates = max(books, key=lambda book: book["valid_from"])["models"][MODEL]
+    price = next(rate["price"] for rate in rates if rate.keys() == {"price"})
     return {kind: int(amount) for kind, amount in price.items()}
 
 

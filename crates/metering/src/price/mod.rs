@@ -10,6 +10,10 @@ mod rates;
 mod stored;
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod reference_tests;
+#[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +49,7 @@ pub struct Price {
     /// Input written to the prompt cache for five minutes; as plain input if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<PicoUsd>,
-    /// Input written to the prompt cache for one hour; as plain input if unset.
+    /// Input written to the prompt cache for one hour; as that for five minutes if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<PicoUsd>,
     /// Input of sound; as plain input if unset.
@@ -85,7 +89,7 @@ pub struct LongContext {
     /// Input written to the prompt cache for five minutes; as plain input of a long call if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<PicoUsd>,
-    /// Input written to the prompt cache for one hour; as plain input of a long call if unset.
+    /// Input written to the prompt cache for one hour; as that for five minutes if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<PicoUsd>,
     /// Input of sound; as plain input of a long call if unset.
@@ -123,7 +127,7 @@ impl LongContext {
             output,
             cache_read: self.cache_read.unwrap_or(input),
             cache_write_5m: self.cache_write_5m.unwrap_or(input),
-            cache_write_1h: self.cache_write_1h.unwrap_or(input),
+            cache_write_1h: self.cache_write_1h.or(self.cache_write_5m).unwrap_or(input),
             input_audio: self.input_audio.unwrap_or(input),
             output_audio: self.output_audio.unwrap_or(output),
         }
@@ -202,7 +206,7 @@ impl Price {
             output,
             cache_read: self.cache_read.unwrap_or(input),
             cache_write_5m: self.cache_write_5m.unwrap_or(input),
-            cache_write_1h: self.cache_write_1h.unwrap_or(input),
+            cache_write_1h: self.cache_write_1h.or(self.cache_write_5m).unwrap_or(input),
             input_audio: self.input_audio.unwrap_or(input),
             output_audio: self.output_audio.unwrap_or(output),
         }

@@ -60,10 +60,9 @@ impl From<Vec<Rate>> for ModelPrices {
 }
 
 impl Rate {
-    fn is_for(&self, terms: &PriceTerms<'_>, tier: ServiceTier) -> bool {
-        self.service_tier == tier
-            && self.region.as_ref().is_none_or(|region| region == terms.region)
-            && self.profile_scope.is_none_or(|scope| scope == terms.profile_scope)
+    /// Whether it is for calls in such a scope, and for this Region alone or for any.
+    fn is_for(&self, region: Option<&str>, scope: ProfileScope) -> bool {
+        self.region.as_deref() == region && self.profile_scope.is_none_or(|own| own == scope)
     }
 }
 
@@ -75,25 +74,34 @@ impl ModelPrices {
 
     /// The price on `terms`; none if nothing here is for them.
     ///
-    /// The service tier must be the rate's own. Of several rates, one that names the Region goes before
-    /// one that names only the scope, and both before one that names neither.
+    /// Rates that name the Region go before those that name none: the latter count only where the former
+    /// have none for the call's tier and none for the default tier. Of two rates of a tier, the one that
+    /// names the scope goes before the one that does not.
     ///
     /// Without a rate of its own, a call in the flex or batch tier has the price of the default tier,
     /// since providers sell these at a discount: too much may be taken for it, never too little. The
     /// priority tier costs more than the default one, so it has no price until it is given one.
     pub fn on(&self, terms: &PriceTerms<'_>) -> Option<&Price> {
-        self.in_tier(terms, terms.service_tier).or_else(|| match terms.service_tier {
-            ServiceTier::Flex | ServiceTier::Batch => self.in_tier(terms, ServiceTier::Default),
-            ServiceTier::Default | ServiceTier::Priority => None,
-        })
+        self.in_region(Some(terms.region), terms).or_else(|| self.in_region(None, terms)).flatten()
     }
 
-    fn in_tier(&self, terms: &PriceTerms<'_>, tier: ServiceTier) -> Option<&Price> {
-        self.0
-            .iter()
-            .filter(|rate| rate.is_for(terms, tier))
-            .max_by_key(|rate| (rate.region.is_some(), rate.profile_scope.is_some()))
-            .map(|rate| &rate.price)
+    /// The price by the rates for this Region alone, or for any; none if they do not say, which is not
+    /// the same as that there is none.
+    #[expect(clippy::option_option, reason = "no price is an answer")]
+    fn in_region(&self, region: Option<&str>, terms: &PriceTerms<'_>) -> Option<Option<&Price>> {
+        let in_tier = |tier| {
+            self.0
+                .iter()
+                .filter(|rate| rate.service_tier == tier)
+                .filter(|rate| rate.is_for(region, terms.profile_scope))
+                .max_by_key(|rate| rate.profile_scope.is_some())
+                .map(|rate| &rate.price)
+        };
+        in_tier(terms.service_tier).map(Some).or_else(|| {
+            let default = in_tier(ServiceTier::Default)?;
+            let is_discount = matches!(terms.service_tier, ServiceTier::Flex | ServiceTier::Batch);
+            Some(is_discount.then_some(default))
+        })
     }
 }
 
