@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger import Meter
+from prices import cost
 
 Record = dict[str, Any]
 
@@ -22,6 +23,8 @@ class Books:
     records: dict[str, list[Record]]
     #: Calls that the simulator says it was asked, by tenant.
     calls: dict[str, list[dict[str, Any]]]
+    #: Pico-USD per token by model and kind.
+    prices: dict[str, dict[str, int]]
     counts: collections.Counter[str] = field(default_factory=collections.Counter)
     faults: list[str] = field(default_factory=list)
 
@@ -63,17 +66,19 @@ class Books:
                 self.fault(f"lost: {call_id} was answered and has no record that says so")
 
     def _check_record(self, record: Record, tenant_id: str) -> None:
-        outcome, cost, reserved = record["outcome"], int(record["cost_nanousd"]), int(record["reserved_nanousd"])
+        outcome, costs, reserved = record["outcome"], int(record["cost_nanousd"]), int(record["reserved_nanousd"])
         self.counts[f"records_{outcome}"] += 1
         self.counts["records_estimated"] += bool(record["is_estimated"])
         if record["tenant_id"] != tenant_id:
             self.fault(f"a record of {record['tenant_id']} is in a partition of {tenant_id}")
-        if cost > reserved:
-            self.fault(f"{record['SK']} costs {cost} and had {reserved} reserved")
+        if costs > reserved:
+            self.fault(f"{record['SK']} costs {costs} and had {reserved} reserved")
+        if outcome != "abandoned" and costs != cost(self.prices[record["model"]], record["usage"]):
+            self.fault(f"{record['SK']} costs {costs} for {record['usage']} of {record['model']}")
         if outcome == "completed" and record["is_estimated"]:
             self.fault(f"{record['SK']} completed and is estimated")
-        if outcome == "abandoned" and (not record["is_estimated"] or cost != reserved):
-            self.fault(f"{record['SK']} was abandoned and costs {cost} of {reserved}")
+        if outcome == "abandoned" and (not record["is_estimated"] or costs != reserved):
+            self.fault(f"{record['SK']} was abandoned and costs {costs} of {reserved}")
 
     def _check_call(self, call_id: str, seen: list[dict[str, Any]], kept: list[Record]) -> None:
         if len(seen) > len(kept):

@@ -19,6 +19,7 @@ from money_books import Books
 from money_calls import Answers, Call, make_all
 from money_limits import MODELS, Bound, Plan
 from money_watch import Watch
+from prices import prices
 from simulator import Simulator
 from stack import Caller, Stack
 from tenants import Tenants
@@ -247,7 +248,7 @@ class Round:
         meters: dict[str, Meter] = {}
         for scope in world.scopes:
             meters |= {meter_name(scope, kind): meter for kind, meter in ledger.meters(scope).items()}
-        books = Books(records, calls)
+        books = Books(records, calls, prices(self.stack, MODELS))
         books.check_records(set(answers.succeeded))
         expected = {record["SK"]: world.meters_of(record) for record in books.all_records}
         books.check_meters(meters, expected, CLOCK_SKEW_S * 1000)
