@@ -45,10 +45,9 @@ impl Prepare for Generate {
         model: &Arc<Model>,
         now_s: i64,
     ) -> Result<(Priced, Payload), ApiError> {
-        let mut target = route.priced(model, now_s)?;
         let default_max_tokens = route.entitlements.tenant.default_max_tokens;
-        target.bound = self.request.bound(model, default_max_tokens)?;
-        target.check()?;
+        let bound = self.request.bound(model, default_max_tokens)?;
+        let target = route.priced(model, now_s, bound)?;
         let native = self.request.native_protocol();
         let is_forwarded = self.request.is_forwarded_to(model);
         let protocol = if is_forwarded { Some(native) } else { model.protocols.first().copied() };

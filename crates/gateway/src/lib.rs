@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, header};
 use http_api::{ApiError, Body, full};
-use inference::{GenerateRequest, Upload};
+use inference::{GenerateRequest, TokenBound, Upload};
 use metering::TokenUsage;
 use sha2::{Digest as _, Sha256};
 use tenancy::TenantContext;
@@ -110,10 +110,10 @@ impl Prepare for Free<'_> {
         model: &Arc<inference::Model>,
         now_s: i64,
     ) -> Result<(Priced, ()), ApiError> {
-        let target = route.priced(model, now_s)?;
-        // What would be refused without the cache is refused with it.
-        self.0.bound(model, route.entitlements.tenant.default_max_tokens)?;
-        Ok((target, ()))
+        // What would be refused without the cache is refused with it, and nothing is reserved for it.
+        let bound = self.0.bound(model, route.entitlements.tenant.default_max_tokens)?;
+        let target = route.priced(model, now_s, bound)?;
+        Ok((Priced { bound: TokenBound::default(), ..target }, ()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use admission::{Denial, Entitlements, Scope};
 use http_api::ApiError;
-use inference::{Alias, Catalog, Model, RetryPolicy};
+use inference::{Alias, Catalog, Model, RetryPolicy, TokenBound};
 use metering::{Price, PriceTerms, ProfileScope, Quote, ServiceTier};
 use tenancy::{ModelId, ProjectId, TenantContext};
 
@@ -43,34 +43,47 @@ impl Route {
         self.alias.as_ref().map(|alias| alias.retry).unwrap_or_default()
     }
 
-    /// `model` with its provider and its price at `now_s` (Unix seconds); the bound is the caller's to set.
-    pub(crate) fn priced(&self, model: &Arc<Model>, now_s: i64) -> Result<Priced, ApiError> {
+    /// `model` with its provider and its price at `now_s` (Unix seconds) for a call of at most `bound`.
+    ///
+    /// # Errors
+    /// No price for something that the call may consume, where the tenant may not do without.
+    pub(crate) fn priced(
+        &self,
+        model: &Arc<Model>,
+        now_s: i64,
+        bound: TokenBound,
+    ) -> Result<Priced, ApiError> {
         let Some(provider) = self.catalog.providers.get(&model.provider) else {
             return Err(ApiError::unknown_model(&self.requested));
         };
         let terms = PriceTerms {
             region: provider.region.as_ref().unwrap_or(&self.region),
             profile_scope: ProfileScope::of_model_id(&model.provider_model_id),
-            service_tier: ServiceTier::Default,
+            service_tier: bound.service_tier,
         };
         let quote = self.catalog.prices().quote(&model.id, &terms, now_s);
         let is_priced = quote.is_some();
         if !is_priced && !self.entitlements.tenant.settings.allow_unpriced {
-            return Err(ApiError::unpriced_model(model.id.as_str()));
+            return Err(match terms.service_tier {
+                ServiceTier::Default => ApiError::unpriced_model(model.id.as_str()),
+                tier => ApiError::unpriced_tier(model.id.as_str(), tier.as_str()),
+            });
         }
         let (price, price_version) = match quote {
             Some(Quote { price, version }) => (price.clone(), version),
             None => (Price::default(), UNPRICED.to_owned()),
         };
-        Ok(Priced {
+        let priced = Priced {
             model: Arc::clone(model),
             provider: Arc::clone(provider),
             price,
             price_version,
             is_priced,
             service_tier: terms.service_tier,
-            bound: inference::TokenBound::default(),
-        })
+            bound,
+        };
+        priced.check()?;
+        Ok(priced)
     }
 }
 

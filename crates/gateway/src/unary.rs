@@ -49,18 +49,14 @@ impl Prepare for Unary<'_> {
         model: &Arc<Model>,
         now_s: i64,
     ) -> Result<(Priced, Self::Payload), ApiError> {
-        let mut target = route.priced(model, now_s)?;
         let is_same = self.target.as_ref() == Some(&model.id);
         let calls = self.request.calls(model)?.into_iter().enumerate();
         let left: Vec<_> = calls
             .filter(|(place, _)| !(is_same && self.answers.contains_key(place)))
             .map(|(place, (payload, bound))| Left { place, payload, bound })
             .collect();
-        if let Some(Left { bound, .. }) = left.first() {
-            target.bound = *bound;
-            target.check()?;
-        }
-        Ok((target, left))
+        let bound = left.first().map(|first| first.bound).unwrap_or_default();
+        Ok((route.priced(model, now_s, bound)?, left))
     }
 }
 

@@ -89,6 +89,16 @@ impl ApiError {
         Self::from(fault).never_retried()
     }
 
+    /// A service tier that nobody has priced for a model that has a price otherwise.
+    pub fn unpriced_tier(model: &str, tier: &str) -> Self {
+        let message = format!(
+            "The model `{model}` has no price in the service tier `{tier}`. Leave the tier out, or ask the people who run the gateway to price it."
+        );
+        Fault::new(FaultKind::InvalidRequest, "unsupported_parameter", message)
+            .about("service_tier")
+            .into()
+    }
+
     /// Something of the tenant's that is not there, or not the tenant's: to the caller the same.
     pub fn not_found(kind: &str, id: &str) -> Self {
         let shown: String = id.chars().take(128).collect();

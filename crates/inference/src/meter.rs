@@ -1,6 +1,6 @@
 //! How much a call can consume, and how much an answer has, judged without a tokenizer.
 
-use metering::TokenUsage;
+use metering::{ServiceTier, TokenUsage};
 
 use crate::Event;
 
@@ -21,6 +21,8 @@ pub struct TokenBound {
     pub search_units: u64,
     /// Units of a guardrail's policies at most.
     pub guardrail_units: u64,
+    /// The service tier that the call asks for, which decides its price.
+    pub service_tier: ServiceTier,
 }
 
 impl TokenBound {

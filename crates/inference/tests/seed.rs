@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inference::{Alias, BodyFormat, Model, Protocol, ProviderConfig};
-use metering::{PriceBook, TokenUsage};
+use metering::{PriceBook, PriceTerms, ProfileScope, ServiceTier, TokenUsage};
 use serde_json::Value;
 use tenancy::ModelId;
 
@@ -57,7 +57,13 @@ fn every_model_has_prices_for_all_that_it_consumes() {
     let book: PriceBook =
         serde_json::from_str(include_str!("../../../infra/seed/prices.json")).unwrap();
     for (id, model) in models() {
-        let price = book.models.get(&id).unwrap_or_else(|| panic!("{id} has no price"));
+        let prices = book.models.get(&id).unwrap_or_else(|| panic!("{id} has no price"));
+        let terms = PriceTerms {
+            region: "us-east-1",
+            profile_scope: ProfileScope::of_model_id(&model.provider_model_id),
+            service_tier: ServiceTier::Default,
+        };
+        let price = prices.on(&terms).unwrap_or_else(|| panic!("{id} has no price on demand"));
         let makes_images = matches!(model.body, Some(BodyFormat::Native { images: Some(_), .. }));
         let searches = model.speaks(Protocol::BedrockRerank) || model.speaks(Protocol::Rerank);
         let usage = TokenUsage {

@@ -1,5 +1,6 @@
 //! How many tokens a call can consume at most, judged without a tokenizer.
 
+use metering::ServiceTier;
 use serde_json::{Map, Value};
 
 use super::ConverseRequest;
@@ -23,22 +24,21 @@ pub(super) fn bound(
     default_max_tokens: Option<u32>,
 ) -> Result<TokenBound, BadRequest> {
     refuse_unpriced(&request.body, model)?;
+    let tier = Field::of_body(&request.body, "serviceTier");
+    let tier = tier.filter(|_| !is_dropped(model, "serviceTier"));
+    let service_tier = match tier {
+        Some(tier) => tier.require("type")?.service_tier()?,
+        None => ServiceTier::Default,
+    };
     let field = "inferenceConfig.maxTokens";
     let max_tokens = max_tokens_of(request.max_tokens, field, model, default_max_tokens)?;
-    Ok(weigh(&request.body).bound(model, max_tokens, 1))
+    let bound = weigh(&request.body).bound(model, max_tokens, 1);
+    Ok(TokenBound { service_tier, ..bound })
 }
 
 /// What costs more than the listed price would let a call outgrow its reservation.
 fn refuse_unpriced(body: &Map<String, Value>, model: &Model) -> Result<(), BadRequest> {
     let field = |name| Field::of_body(body, name).filter(|_| !is_dropped(model, name));
-    if let Some(tier) = field("serviceTier") {
-        let tier = tier.require("type")?;
-        if !matches!(tier.str()?, "default" | "flex") {
-            return Err(
-                tier.unsupported("must be `default` or `flex`: other tiers have no price here.")
-            );
-        }
-    }
     if let Some(performance) = field("performanceConfig")
         && let Some(latency) = performance.get("latency")
         && latency.str()? != "standard"

@@ -1,5 +1,6 @@
 //! How many tokens a call can consume at most, judged without a tokenizer.
 
+use metering::ServiceTier;
 use serde_json::Value;
 
 use super::ChatRequest;
@@ -15,33 +16,21 @@ use crate::{BadRequest, Model, TokenBound};
 ///
 /// Output: the caller's maximum, else `default_max_tokens` (the tenant's), else the model's default.
 ///
-/// Refuses a maximum above the model's, and service tiers that cost more than the price book says.
+/// Refuses a maximum above the model's, and service tiers that no price book knows.
 pub(super) fn bound(
     request: &ChatRequest,
     model: &Model,
     default_max_tokens: Option<u32>,
 ) -> Result<TokenBound, BadRequest> {
     let is_dropped = |field: &str| model.drop_fields.iter().any(|name| name == field);
-    if !is_dropped("service_tier") {
-        refuse_dear_tiers(request)?;
-    }
+    let tier = Field::of_body(request.body(), "service_tier");
+    let service_tier = tier.filter(|_| !is_dropped("service_tier")).map_or(Ok(ServiceTier::Default), |it| it.openai_service_tier())?;
     let is_old = Field::of_body(request.body(), "max_tokens").is_some();
     let field = if is_old { "max_tokens" } else { "max_completion_tokens" };
     let max_tokens = max_tokens_of(request.max_output_tokens(), field, model, default_max_tokens)?;
     let choices = if is_dropped("n") { 1 } else { request.choices() };
-    Ok(weigh(request).bound(model, max_tokens, choices))
-}
-
-/// Tiers that cost more than the listed price would let a call outgrow its reservation.
-fn refuse_dear_tiers(request: &ChatRequest) -> Result<(), BadRequest> {
-    let Some(field) = Field::of_body(request.body(), "service_tier") else {
-        return Ok(());
-    };
-    match field.str()? {
-        "auto" | "default" | "flex" => Ok(()),
-        _ => Err(field
-            .unsupported("must be `auto`, `default` or `flex`: other tiers have no price here.")),
-    }
+    let bound = weigh(request).bound(model, max_tokens, choices);
+    Ok(TokenBound { service_tier, ..bound })
 }
 
 fn weigh(request: &ChatRequest) -> Weight {

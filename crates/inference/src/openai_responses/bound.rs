@@ -1,5 +1,6 @@
 //! How many tokens a call can consume at most, judged without a tokenizer.
 
+use metering::ServiceTier;
 use serde_json::Value;
 
 use super::ResponsesRequest;
@@ -31,30 +32,19 @@ const LABELS: [&str; 12] = [
 /// it as well, and does so alone for what says nothing about its tokens: files, and tools by which
 /// the provider itself reads more. Output: the client's maximum, else the tenant's, else the model's default.
 ///
-/// Refuses a maximum above the model's, and service tiers that cost more than the price book says.
+/// Refuses a maximum above the model's, and service tiers that no price book knows.
 pub(super) fn bound(
     request: &ResponsesRequest,
     model: &Model,
     default_max_tokens: Option<u32>,
 ) -> Result<TokenBound, BadRequest> {
-    if !model.drop_fields.iter().any(|name| name == "service_tier") {
-        refuse_dear_tiers(request)?;
-    }
+    let is_dropped = model.drop_fields.iter().any(|name| name == "service_tier");
+    let tier = Field::of_body(&request.body, "service_tier").filter(|_| !is_dropped);
+    let service_tier = tier.map_or(Ok(ServiceTier::Default), |it| it.openai_service_tier())?;
     let (requested, field) = (request.max_output_tokens, "max_output_tokens");
     let max_tokens = max_tokens_of(requested, field, model, default_max_tokens)?;
-    Ok(weigh(request, model).bound(model, max_tokens, 1))
-}
-
-/// Tiers that cost more than the listed price would let a call outgrow its reservation.
-fn refuse_dear_tiers(request: &ResponsesRequest) -> Result<(), BadRequest> {
-    let Some(field) = Field::of_body(&request.body, "service_tier") else {
-        return Ok(());
-    };
-    match field.str()? {
-        "auto" | "default" | "flex" => Ok(()),
-        _ => Err(field
-            .unsupported("must be `auto`, `default` or `flex`: other tiers have no price here.")),
-    }
+    let bound = weigh(request, model).bound(model, max_tokens, 1);
+    Ok(TokenBound { service_tier, ..bound })
 }
 
 fn weigh(request: &ResponsesRequest, model: &Model) -> Weight {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use metering::ServiceTier;
 use serde_json::{Map, Value};
 
 use super::json::name_of;
@@ -132,6 +133,19 @@ impl<'a> Field<'a> {
     /// A complaint about this field; `message` completes a sentence that starts with its name.
     pub(crate) fn invalid(&self, message: impl fmt::Display) -> BadRequest {
         BadRequest::value(self.to_string(), format!("`{self}` {message}"))
+    }
+
+    /// The same in OpenAI's words: `auto` is what the account has, the default tier on every provider here.
+    pub(crate) fn openai_service_tier(&self) -> Result<ServiceTier, BadRequest> {
+        if self.str()? == "auto" { Ok(ServiceTier::Default) } else { self.service_tier() }
+    }
+
+    /// The service tier that it names: one that a price book may have a price for.
+    pub(crate) fn service_tier(&self) -> Result<ServiceTier, BadRequest> {
+        let tier = ServiceTier::of(self.str()?).filter(|tier| *tier != ServiceTier::Batch);
+        tier.ok_or_else(|| {
+            self.unsupported("must be `default`, `flex` or `priority`: other tiers have no price here.")
+        })
     }
 
     /// A complaint that this field asks for something that cannot be had.

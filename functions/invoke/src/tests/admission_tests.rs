@@ -1,11 +1,11 @@
 //! Who is refused, and that a refusal costs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use admission::fakes::hard;
 use admission::{LimitRule, Metric, ModelSelector, OnExhausted, Period, Scope};
 use http::StatusCode;
-use metering::NanoUsd;
+use metering::{NanoUsd, ServiceTier};
 use serde_json::json;
 use tenancy::{Project, ProjectId, Status};
 
@@ -234,4 +234,25 @@ async fn an_unknown_route_or_method_is_named() {
         assert_eq!(error["error"]["param"], json!(null));
     }
     nothing_happened(&gateway);
+}
+
+#[tokio::test]
+async fn a_service_tier_is_charged_at_its_own_price_or_refused() {
+    let scripts = vec![Script::Whole(whole("Hi")), Script::Whole(whole("Hi"))];
+    let gateway = Gateway::new(vec![], scripts);
+    let tiered = |tier: &str| {
+        let mut request = chat("native-b");
+        request["service_tier"] = json!(tier);
+        request
+    };
+    assert_eq!(gateway.send("acme", &tiered("flex")).await.status(), 200);
+    assert_eq!(gateway.send("acme", &chat("native-b")).await.status(), 200);
+    let records = gateway.state.ledger.all_records();
+    let tiers: BTreeSet<_> = records.iter().map(|it| it.service_tier).collect();
+    assert_eq!(tiers, [ServiceTier::Default, ServiceTier::Flex].into());
+
+    let response = gateway.send("acme", &tiered("priority")).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST, "dearer, and nobody knows how much");
+    assert_eq!(body(response).await["error"]["param"], "service_tier");
+    assert_eq!(gateway.provider_calls(), 2);
 }

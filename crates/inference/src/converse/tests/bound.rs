@@ -61,7 +61,7 @@ fn the_maximum_is_the_clients_else_the_tenants_else_the_models() {
 
 #[test]
 fn what_has_no_price_is_refused() {
-    for tier in ["priority", "reserved"] {
+    for tier in ["batch", "reserved"] {
         refused(&request(json!({"serviceTier": {"type": tier}})), "serviceTier.type");
     }
     refused(

@@ -1,3 +1,4 @@
+use metering::ServiceTier;
 use serde_json::{Value, json};
 
 use super::{conversation, converse_model, native_model, parse, request};
@@ -111,17 +112,23 @@ fn more_output_than_the_model_has_is_refused() {
 }
 
 #[test]
-fn a_tier_without_a_price_is_refused() {
-    let bound_with = |tier: &str, model| {
-        bound(&parse(&request(json!({"service_tier": tier}))).unwrap(), &model, None)
+fn the_tier_that_decides_the_price_is_the_one_asked_for() {
+    let tier_with = |tier: &str, model| {
+        let bound = bound(&parse(&request(json!({"service_tier": tier}))).unwrap(), &model, None);
+        bound.map(|bound| bound.service_tier)
     };
-    for tier in ["auto", "default", "flex"] {
-        bound_with(tier, native_model()).unwrap();
+    for (tier, expected) in [
+        ("auto", ServiceTier::Default),
+        ("default", ServiceTier::Default),
+        ("flex", ServiceTier::Flex),
+        ("priority", ServiceTier::Priority),
+    ] {
+        assert_eq!(tier_with(tier, native_model()).unwrap(), expected, "{tier}");
     }
-    assert_eq!(
-        bound_with("priority", native_model()).unwrap_err().param.as_deref(),
-        Some("service_tier")
-    );
+    for tier in ["scale", "batch", "Priority"] {
+        let error = tier_with(tier, native_model()).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("service_tier"), "{tier}");
+    }
     let dropping = crate::Model { drop_fields: vec!["service_tier".to_owned()], ..native_model() };
-    bound_with("priority", dropping).unwrap();
+    assert_eq!(tier_with("priority", dropping).unwrap(), ServiceTier::Default);
 }

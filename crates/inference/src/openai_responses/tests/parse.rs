@@ -34,7 +34,7 @@ fn what_is_missing_or_senseless_is_named() {
         (json!({"background": true}), "unsupported_parameter", "background"),
         (json!({"conversation": "conv_1"}), "unsupported_parameter", "conversation"),
         (json!({"prompt": {"id": "p"}}), "unsupported_parameter", "prompt"),
-        (json!({"service_tier": "priority"}), "unsupported_parameter", "service_tier"),
+        (json!({"service_tier": "scale"}), "unsupported_parameter", "service_tier"),
         (json!({"top_logprobs": 2}), "unsupported_parameter", "top_logprobs"),
         (
             json!({"include": ["message.output_text.logprobs"]}),
