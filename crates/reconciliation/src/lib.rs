@@ -12,6 +12,8 @@
 //! Amounts are exact: a difference is the sum of its explained and unexplained parts to the pico-USD.
 
 mod amount;
+mod booking;
+mod books;
 mod caller;
 mod class;
 mod compare;
@@ -33,6 +35,7 @@ mod stream;
 mod usage_type;
 
 pub use amount::{Amount, InvalidAmount};
+pub use books::Books;
 pub use caller::{Caller, Gateway, InvalidRole};
 pub use class::{Terms, TokenClass, base_model, quantities};
 pub use compare::Sides;
