@@ -257,6 +257,9 @@ def seed_tenants(stack: Stack, document: dict[str, Any], passwords: dict[str, st
     seed_secrets(stack, document.get("secrets", {}))
     above = [("ORG", document.get("org", {"limits": []})), *((f"LOB#{lob['lob_id']}", lob) for lob in document["lobs"])]
     is_changed = any([seed_scope(stack, key, item) for key, item in above])
+    for lob in document["lobs"]:
+        # Where the organisation's lines of business are listed; their tenants are in the index `tenants`.
+        put(stack.tenancy, {"PK": "ORG", "SK": f"LOB#{lob['lob_id']}"})
     tenants = []
     for tenant in document["tenants"]:
         tenant_id = tenant["tenant_id"]

@@ -87,6 +87,8 @@ class Tenants:
         self._scopes.append(scope)
         common = {"PK": scope, "status": "active", "entitlement_version": 1}
         self._tenancy.put_item(Item={**common, "SK": "META", **entitlements})
+        if scope.startswith("LOB#"):
+            self._tenancy.put_item(Item={"PK": "ORG", "SK": scope})
         if scope.startswith("TENANT#"):
             # It knows whether the tenant is served; all other meters are made when they are first needed.
             self._ledger.put_item(Item={**common, "SK": "METER", "meter_kind": "METER", "open": {}})
@@ -125,6 +127,7 @@ class Tenants:
             self._cognito.delete_user_pool_client(UserPoolId=self.stack.outputs["UserPoolId"], ClientId=client_id)
             self._tenancy.delete_item(Key={"PK": f"CLIENT#{client_id}", "SK": "META"})
         for scope in self._scopes:
+            self._tenancy.delete_item(Key={"PK": "ORG", "SK": scope})
             self._empty(scope, self._tenancy, self._ledger, self._content)
             if scope.startswith("TENANT#"):
                 for partition in (*(f"{scope}#USAGE#{bucket}" for bucket in BUCKETS), f"{scope}#ROLLUP", f"{scope}#BILLING"):

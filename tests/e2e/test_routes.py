@@ -148,6 +148,13 @@ SAMPLES = [
     Sample("POST", "/v1/files", lambda _, text: {"media_type": "image/png", "bytes": 100, "filename": text}),
     Sample("GET", "/v1/files/{id}", touches="file"),
     Sample("DELETE", "/v1/files/{id}", touches="file"),
+    # What they answer to whom is test_usage.py's.
+    Sample("GET", "/v1/usage"),
+    Sample("GET", "/v1/usage/limits"),
+    Sample("GET", "/v1/usage/records/{call_id}"),
+    Sample("GET", "/v1/limits/{scope+}"),
+    Sample("PUT", "/v1/limits/{scope+}"),
+    Sample("POST", "/v1/limits/{scope+}"),
     Sample("POST", f"{BEDROCK_MODEL}/converse", _converse, "nova-pro", CONVERSE),
     Sample("POST", f"{BEDROCK_MODEL}/converse-stream", _converse, "nova-pro", CONVERSE),
     Sample("POST", f"{BEDROCK_MODEL}/invoke", _claude, "claude-haiku-4-5", INVOKE),
@@ -291,6 +298,7 @@ class World:
         """Where a sample goes."""
         named = thing or model or sample.model or "nova-pro"
         path = sample.path.replace("{id}", quote(named, safe="")).replace("{version}", "1")
+        path = path.replace("{call_id}", uuid.uuid4().hex).replace("{scope+}", "org")
         return self.stack.base_url.removesuffix("/v1") + path
 
     def ask(

@@ -9,8 +9,8 @@ use admission::{
     StoreError, UnknownTimeZone,
 };
 use jiff::Timestamp;
-use metering::{RecordId, UsageRecord};
-use store_dynamodb::{Configuration, Ledger, LimitTables};
+use metering::{Granularity, RecordId, RollupError, RollupRow, RollupStore, UsageRecord};
+use store_dynamodb::{Configuration, Ledger, LimitTables, Rollups};
 use tenancy::{LobId, TenantContext, TenantId};
 
 use crate::{RecordReader, State};
@@ -40,6 +40,7 @@ pub struct Tables {
     limits: LimitTables,
     configuration: Configuration,
     ledger: Ledger,
+    rollups: Rollups,
 }
 
 impl State<Tables> {
@@ -51,8 +52,10 @@ impl State<Tables> {
         let (tenancy, ledger) = (variable("TENANCY_TABLE")?, variable("LEDGER_TABLE")?);
         let calendar = Calendar::of(&variable("TIME_ZONE")?)?;
         let client = store_dynamodb::client(&aws_config::load_from_env().await);
+        let rollups = Rollups::new(client.clone(), ledger.clone());
         let ledger = || Ledger::new(client.clone(), ledger.clone(), calendar.clone());
         let store = Tables {
+            rollups,
             limits: LimitTables::new(client.clone(), tenancy.clone(), ledger()),
             configuration: Configuration::new(client.clone(), tenancy),
             ledger: ledger(),
@@ -90,6 +93,18 @@ impl RecordReader for Tables {
             }
         }
         Ok(records)
+    }
+}
+
+impl RollupStore for Tables {
+    async fn rollups(
+        &self,
+        tenant_id: &TenantId,
+        granularity: Granularity,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<RollupRow>, RollupError> {
+        self.rollups.rollups(tenant_id, granularity, from_ms, to_ms).await
     }
 }
 

@@ -9,6 +9,7 @@ mod limits;
 mod ports;
 mod raises;
 mod records;
+mod report;
 mod route;
 mod seed;
 mod standing;
@@ -97,7 +98,7 @@ async fn serve(
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     match route {
-        Route::Usage => Err(ApiError::unknown_route(method, "/v1/usage")),
+        Route::Usage => Box::pin(report::show(state, context, ask)).await,
         Route::Standing => standing::show(state, context, ask).await,
         Route::Records(call_id) => records::show(state, context, &call_id, ask).await,
         Route::Limits(owner) if method == Method::PUT => {

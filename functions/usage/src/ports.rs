@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use admission::{EntitlementStore, LimitStore, StoreError};
-use metering::UsageRecord;
+use metering::{RollupStore, UsageRecord};
 use tenancy::TenantContext;
 
 /// Reads the records of a tenant's calls.
@@ -18,6 +18,6 @@ pub trait RecordReader: Send + Sync {
 }
 
 /// All that is read and written.
-pub trait Store: LimitStore + EntitlementStore + RecordReader {}
+pub trait Store: LimitStore + EntitlementStore + RecordReader + RollupStore {}
 
-impl<S: LimitStore + EntitlementStore + RecordReader> Store for S {}
+impl<S: LimitStore + EntitlementStore + RecordReader + RollupStore> Store for S {}

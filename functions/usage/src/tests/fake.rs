@@ -8,14 +8,18 @@ use admission::{
     LimitStore, Meter, MeterLayout, ModelSelector, RaiseRequest, RaiseStatus, Scope, ScopeLimits,
     StoreError, TenantLimits,
 };
-use metering::UsageRecord;
+use metering::fakes::InMemoryUsage;
+use metering::{
+    AggregationStore as _, Delivery, Granularity, RollupError, RollupKey, RollupRow, RollupStore,
+    UsageRecord,
+};
 use tenancy::{LobId, Status, Tenant, TenantContext, TenantId};
 
 use crate::RecordReader;
 
 /// All tables.
 #[derive(Debug, Default)]
-pub(super) struct Fake(Mutex<Data>);
+pub(super) struct Fake(Mutex<Data>, pub(super) InMemoryUsage);
 
 #[derive(Debug, Default)]
 pub(super) struct Data {
@@ -232,6 +236,27 @@ impl LimitStore for Fake {
         own.sort_by_key(|entry| std::cmp::Reverse(entry.position()));
         own.truncate(limit);
         Ok(own)
+    }
+}
+
+impl Fake {
+    /// Rolls a record up.
+    pub(super) async fn roll_up(&self, sequence: u32, record: &UsageRecord) {
+        let delivery = Delivery { sequence: sequence.to_string(), record: record.clone() };
+        let key = RollupKey::of(record);
+        self.1.add_live(record.hour(), &key, &[&delivery]).await.unwrap();
+    }
+}
+
+impl RollupStore for Fake {
+    async fn rollups(
+        &self,
+        tenant_id: &TenantId,
+        granularity: Granularity,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<RollupRow>, RollupError> {
+        self.1.rollups(tenant_id, granularity, from_ms, to_ms).await
     }
 }
 

@@ -6,4 +6,5 @@ mod limits;
 mod races;
 mod raises;
 mod reading;
+mod report;
 mod support;
