@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use events::EventSink;
 use futures::future::try_join_all;
 use tenancy::{LobId, TenantId};
 
 use crate::books::{Begin, Books, Closing};
 use crate::job::{CloseError, Ports, Progress, documents_of, failed};
 use crate::port::{
-    Accounts, BillingEvent, BillingStore, Booked, ClosedMonth, Documents, EventSink, Issued,
-    TenantAccount, UsageSource,
+    Accounts, BillingEvent, BillingStore, Booked, ClosedMonth, Documents, Issued, TenantAccount,
+    UsageSource,
 };
 use crate::{
     Account, EntryKind, LedgerEntry, LobStatement, LobStatementBuilder, Overflow, Plan,
@@ -221,7 +222,7 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
             documents,
             account,
         };
-        self.events.emit(&[BillingEvent::StatementIssued(issued.clone())]).await?;
+        self.tell(&BillingEvent::StatementIssued(issued.clone())).await?;
         Ok(self.store.put_issued(&issued).await?)
     }
 
@@ -275,7 +276,7 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
             added.map_err(|overflow| failed(&account, overflow.into()))?;
         }
         self.store.put_closed(&month).await?;
-        self.events.emit(&[BillingEvent::MonthClosed(month.clone())]).await?;
+        self.tell(&BillingEvent::MonthClosed(month.clone())).await?;
         self.change(span, Books::closed).await?;
         Ok(Some(month))
     }

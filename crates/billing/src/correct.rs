@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use events::EventSink;
 use tenancy::TenantId;
 
 use crate::job::{CloseError, Ports, Progress, documents_of, failed};
 use crate::port::{
-    Accounts, BillingEvent, BillingStore, Booked, Documents, EventSink, TenantAccount, UsageSource,
+    Accounts, BillingEvent, BillingStore, Booked, Documents, TenantAccount, UsageSource,
 };
 use crate::{
     Account, Books, EntryKind, LedgerEntry, Month, MonthState, Plan, PlanInForce, SignedNanoUsd,
@@ -87,7 +88,7 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
             };
             let entry = LedgerEntry { booked_ms: now_ms, ..entry };
             if self.store.book(&entry).await? == Booked::New {
-                self.events.emit(&[BillingEvent::CorrectionBooked(entry)]).await?;
+                self.tell(&BillingEvent::CorrectionBooked(entry)).await?;
                 return Ok(true);
             }
         }

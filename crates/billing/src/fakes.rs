@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use events::{Event, EventSink, PublishError};
 use metering::UsageRecord;
 use tenancy::{LobId, TenantId};
 
 use crate::port::{
-    Accounts, BillingEvent, BillingStore, BillingStoreError, Booked, ClosedMonth, Documents,
-    EventSink, Issued, TenantAccount, UsageSource,
+    Accounts, BillingStore, BillingStoreError, Booked, ClosedMonth, Documents, Issued,
+    TenantAccount, UsageSource,
 };
 use crate::{Account, Books, EntryKind, LedgerEntry, Month, MonthState, Plan, Span};
 
@@ -30,7 +31,7 @@ struct State {
     lobs: BTreeSet<LobId>,
     records: BTreeMap<(TenantId, String), UsageRecord>,
     documents: BTreeMap<String, Vec<u8>>,
-    events: Vec<BillingEvent>,
+    events: Vec<Event>,
     /// Operations that succeed before every other one fails.
     lives: Option<u64>,
 }
@@ -62,7 +63,7 @@ impl InMemoryBilling {
     }
 
     /// All events, those that were told twice included.
-    pub fn events(&self) -> Vec<BillingEvent> {
+    pub fn events(&self) -> Vec<Event> {
         self.lock().events.clone()
     }
 
@@ -225,8 +226,13 @@ impl Documents for InMemoryBilling {
 }
 
 impl EventSink for InMemoryBilling {
-    async fn emit(&self, events: &[BillingEvent]) -> Result<(), BillingStoreError> {
-        self.begin("tell of", &events.len())?.events.extend_from_slice(events);
-        Ok(())
+    async fn publish(&self, events: &[Event]) -> Vec<Result<(), PublishError>> {
+        let publish = |event: &Event| {
+            let taken = self.begin("tell of", &event.id);
+            taken
+                .map(|mut state| state.events.push(event.clone()))
+                .map_err(|error| PublishError { id: event.id.clone(), source: error.into() })
+        };
+        events.iter().map(publish).collect()
     }
 }

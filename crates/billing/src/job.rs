@@ -1,9 +1,10 @@
 //! What the jobs of billing have in common.
 
+use events::{Event, EventSink};
 use tenancy::{LobId, TenantId};
 
 use crate::books::CloseRefused;
-use crate::port::{BillingStore, BillingStoreError, Documents, UsageSource};
+use crate::port::{BillingEvent, BillingStore, BillingStoreError, Documents, UsageSource};
 use crate::{Account, Plan, PlanInForce, Span, Statement, StatementError, UsageLines};
 
 /// What jobs of billing work on.
@@ -102,6 +103,20 @@ impl<S: BillingStore, U: UsageSource, D: Documents, E: Sync> Ports<'_, S, U, D, 
         }
         let plan = Plan::in_force(defaults, span.period).cloned().unwrap_or_else(Plan::at_cost);
         Ok(PlanInForce { plan, of: Account::Org })
+    }
+}
+
+impl<S: Sync, U: Sync, D: Sync, E: EventSink> Ports<'_, S, U, D, E> {
+    /// Tells of something that happened.
+    pub(crate) async fn tell(&self, event: &BillingEvent) -> Result<(), BillingStoreError> {
+        let failed = |source| BillingStoreError {
+            operation: "tell of",
+            subject: format!("{event:?}").chars().take(80).collect(),
+            source,
+        };
+        let event = Event::try_from(event).map_err(|error| failed(error.into()))?;
+        let outcomes = self.events.publish(&[event]).await;
+        outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| failed(error.into()))
     }
 }
 

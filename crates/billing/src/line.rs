@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use metering::{NanoUsd, ProfileScope, ServiceTier, TokenUsage, UsageRecord};
+use metering::{NanoUsd, ProfileScope, Rollup, RollupKey, ServiceTier, TokenUsage, UsageRecord};
 use serde::{Deserialize, Serialize};
 use tenancy::{LobId, ModelId, ProjectId, TenantId};
 
 use crate::{Overflow, Span, called_ms};
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// What records on one line have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,9 +146,7 @@ impl UsageLines {
             self.foreign += 1;
             return;
         }
-        if self.last_seen.as_ref().is_none_or(|(seen_ms, _)| *seen_ms < moment_ms) {
-            self.last_seen = Some((moment_ms, record.lob_id.clone()));
-        }
+        self.see(moment_ms, &record.lob_id);
         let key = LineKey {
             project_id: record.project_id.clone(),
             model: record.choice.model.clone(),
@@ -157,6 +157,46 @@ impl UsageLines {
             price_version: record.price_version.clone(),
         };
         self.merge(key, &UsageSum::of(record));
+    }
+
+    /// Adds the sums of a tenant's records of an hour that is wholly within the month. Whoever gives them
+    /// is to give the records themselves of an hour that the month's beginning or end is in.
+    pub fn add_rollup(&mut self, key: &RollupKey, rollup: &Rollup, hour_start_ms: i64) {
+        let last_ms = hour_start_ms.saturating_add(HOUR_MS - 1);
+        if key.tenant_id != self.tenant_id {
+            self.foreign += 1;
+            return;
+        }
+        if !self.span.has(hour_start_ms) || !self.span.has(last_ms) {
+            return;
+        }
+        self.see(last_ms, &key.lob_id);
+        let sum = UsageSum {
+            calls: rollup.calls,
+            records: rollup.attempts,
+            cache_hits: rollup.cache_hits,
+            estimated_records: rollup.estimated,
+            unpriced_records: rollup.unpriced,
+            usage: rollup.usage,
+            cost_nanousd: rollup.cost_nanousd,
+            estimated_cost_nanousd: rollup.estimated_cost_nanousd,
+        };
+        let key = LineKey {
+            project_id: key.project_id.clone(),
+            model: key.model.clone(),
+            provider: key.provider.clone(),
+            region: key.region.clone(),
+            service_tier: key.service_tier,
+            profile_scope: key.profile_scope,
+            price_version: key.price_version.clone(),
+        };
+        self.merge(key, &sum);
+    }
+
+    fn see(&mut self, moment_ms: i64, lob_id: &LobId) {
+        if self.last_seen.as_ref().is_none_or(|(seen_ms, _)| *seen_ms < moment_ms) {
+            self.last_seen = Some((moment_ms, lob_id.clone()));
+        }
     }
 
     fn merge(&mut self, key: LineKey, sum: &UsageSum) {

@@ -99,7 +99,7 @@ pub struct Rate {
     /// An input token written to it for five minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<PicoUsd>,
-    /// An input token written to it for one hour.
+    /// An input token written to it for one hour; as for five minutes if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<PicoUsd>,
     /// A picture made.
@@ -133,7 +133,10 @@ impl Rate {
             (usage.output_audio, self.output_audio.unwrap_or(self.output)),
             (usage.cache_read, self.cache_read.unwrap_or(self.input)),
             (usage.cache_write_5m, self.cache_write_5m.unwrap_or(self.input)),
-            (usage.cache_write_1h, self.cache_write_1h.unwrap_or(self.input)),
+            (
+                usage.cache_write_1h,
+                self.cache_write_1h.or(self.cache_write_5m).unwrap_or(self.input),
+            ),
             (usage.images, self.image.unwrap_or_default()),
             (usage.search_units, self.search_unit.unwrap_or_default()),
             (usage.guardrail_units, self.guardrail_unit.unwrap_or_default()),

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::ops::RangeInclusive;
 
+use events::Event;
 use metering::UsageRecord;
 use serde::{Deserialize, Serialize};
 use tenancy::{LobId, TenantId};
@@ -197,9 +198,8 @@ pub trait Documents: Send + Sync {
     ) -> impl Future<Output = Result<Option<Vec<u8>>, BillingStoreError>> + Send;
 }
 
-/// What others may want to know. Each is told at least once; who may hear it twice tells by `digest` or `id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
+/// What others may want to know; see [`events::Event`] for what can be relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BillingEvent {
     /// A statement has its documents.
     StatementIssued(Issued),
@@ -209,22 +209,29 @@ pub enum BillingEvent {
     CorrectionBooked(LedgerEntry),
 }
 
-impl BillingEvent {
-    /// What kind of event it is, as EventBridge calls it.
-    pub fn detail_type(&self) -> &'static str {
-        match self {
-            Self::StatementIssued(_) => "StatementIssued",
-            Self::MonthClosed(_) => "MonthClosed",
-            Self::CorrectionBooked(_) => "CorrectionBooked",
-        }
-    }
-}
+impl TryFrom<&BillingEvent> for Event {
+    type Error = serde_json::Error;
 
-/// Tells others.
-pub trait EventSink: Send + Sync {
-    /// Tells them of events.
-    fn emit(
-        &self,
-        events: &[BillingEvent],
-    ) -> impl Future<Output = Result<(), BillingStoreError>> + Send;
+    fn try_from(event: &BillingEvent) -> Result<Self, serde_json::Error> {
+        Ok(match event {
+            BillingEvent::StatementIssued(it) => Self {
+                id: format!("statement:{}:{}", it.account, it.period),
+                kind: "StatementIssued",
+                time_ms: it.issued_ms,
+                detail: serde_json::to_value(it)?,
+            },
+            BillingEvent::MonthClosed(it) => Self {
+                id: format!("month:{}", it.period),
+                kind: "MonthClosed",
+                time_ms: it.closed_ms,
+                detail: serde_json::to_value(it)?,
+            },
+            BillingEvent::CorrectionBooked(it) => Self {
+                id: format!("entry:{}:{}", it.account, it.id),
+                kind: "CorrectionBooked",
+                time_ms: it.booked_ms,
+                detail: serde_json::to_value(it)?,
+            },
+        })
+    }
 }

@@ -74,11 +74,12 @@ pub fn lob_pdf(statement: &LobStatement) -> Vec<u8> {
     let table = Table {
         title: "Tenants",
         columns: &[
-            ("TENANT", LEFT, false),
-            ("CALLS", 300.0, true),
-            ("PROVIDER COST", 420.0, true),
-            ("AMOUNT, USD", RIGHT, true),
+            ("TENANT", LEFT, Some(180.0)),
+            ("CALLS", 300.0, None),
+            ("PROVIDER COST", 420.0, None),
+            ("AMOUNT, USD", RIGHT, None),
         ],
+        note_x: LEFT,
     };
     table.begin(&mut sheets, 30.0);
     for tenant in &statement.tenants {
@@ -95,11 +96,12 @@ pub fn lob_pdf(statement: &LobStatement) -> Vec<u8> {
     let table = Table {
         title: "The same usage by model",
         columns: &[
-            ("MODEL", LEFT, false),
-            ("CALLS", 300.0, true),
-            ("PROVIDER COST", 420.0, true),
-            ("CHARGED, USD", RIGHT, true),
+            ("MODEL", LEFT, Some(180.0)),
+            ("CALLS", 300.0, None),
+            ("PROVIDER COST", 420.0, None),
+            ("CHARGED, USD", RIGHT, None),
         ],
+        note_x: LEFT,
     };
     sheets.skip(14.0);
     table.begin(&mut sheets, 30.0);
@@ -184,14 +186,15 @@ fn summary(sheets: &mut Sheets, totals: &Totals) {
 const USAGE: Table<'static> = Table {
     title: "Usage",
     columns: &[
-        ("MODEL", LEFT, false),
-        ("PROVIDER, REGION", 196.0, false),
-        ("TIER, SCOPE", 300.0, false),
-        ("CALLS", 376.0, true),
-        ("INPUT", 429.0, true),
-        ("OUTPUT", 473.0, true),
-        ("AMOUNT, USD", RIGHT, true),
+        ("MODEL", LEFT, Some(126.0)),
+        ("PROVIDER, REGION", 178.0, Some(86.0)),
+        ("TIER, SCOPE", 268.0, Some(70.0)),
+        ("CALLS", 374.0, None),
+        ("INPUT", 429.0, None),
+        ("OUTPUT", 474.0, None),
+        ("AMOUNT, USD", RIGHT, None),
     ],
+    note_x: LEFT,
 };
 
 fn usage(sheets: &mut Sheets, lines: &[Line]) {
@@ -259,11 +262,12 @@ fn included(sheets: &mut Sheets, statement: &Statement) {
     let table = Table {
         title: "Included in the plan",
         columns: &[
-            ("VOLUME", LEFT, false),
-            ("INCLUDED", 330.0, true),
-            ("USED", 430.0, true),
-            ("AMOUNT, USD", RIGHT, true),
+            ("VOLUME", LEFT, Some(180.0)),
+            ("INCLUDED", 330.0, None),
+            ("USED", 430.0, None),
+            ("AMOUNT, USD", RIGHT, None),
         ],
+        note_x: LEFT,
     };
     sheets.skip(14.0);
     table.begin(sheets, 30.0);
@@ -285,7 +289,12 @@ fn entries(sheets: &mut Sheets, entries: &[LedgerEntry]) {
     }
     let table = Table {
         title: "Fees, credits, adjustments and corrections",
-        columns: &[("KIND", LEFT, false), ("REASON", 110.0, false), ("AMOUNT, USD", RIGHT, true)],
+        columns: &[
+            ("KIND", LEFT, Some(58.0)),
+            ("REASON", 110.0, Some(350.0)),
+            ("AMOUNT, USD", RIGHT, None),
+        ],
+        note_x: 110.0,
     };
     sheets.skip(14.0);
     table.begin(sheets, 30.0);
@@ -316,8 +325,10 @@ fn total(sheets: &mut Sheets, total: SignedNanoUsd) {
 /// A table with its head on each page.
 struct Table<'a> {
     title: &'a str,
-    /// Head, where it begins or ends, and whether it ends there.
-    columns: &'a [(&'a str, f32, bool)],
+    /// Heads, with where text begins and how wide it may be, or else where numbers end.
+    columns: &'a [(&'a str, f32, Option<f32>)],
+    /// Where what else is to be said of a row begins.
+    note_x: f32,
 }
 
 impl Table<'_> {
@@ -351,8 +362,7 @@ impl Table<'_> {
         }
         self.cells(sheets, 9.0, CELL, cells.iter().copied());
         if let Some(note) = note {
-            // Below the first column that is no kind.
-            let x = self.columns.get(1).filter(|_| self.columns.len() == 3).map_or(LEFT, |it| it.1);
+            let x = self.note_x;
             sheets.text(x, 17.0, NOTE, &NOTE.font.cut(note, NOTE.size, RIGHT - x));
         }
         sheets.skip(height);
@@ -366,18 +376,14 @@ impl Table<'_> {
         style: Style,
         cells: impl Iterator<Item = &'t str>,
     ) {
-        for (index, (cell, (_, x, is_right))) in cells.zip(self.columns).enumerate() {
-            if *is_right {
-                sheets.text_to(*x, down, style, cell);
-                continue;
+        for (cell, (_, x, width)) in cells.zip(self.columns) {
+            match width {
+                None => sheets.text_to(*x, down, style, cell),
+                Some(width) => {
+                    let cut = style.font.cut(cell, style.size, *width);
+                    sheets.text(*x, down, style, &cut);
+                }
             }
-            // Up to the next column that begins, or well before the one that ends.
-            let next = self
-                .columns
-                .get(index + 1)
-                .map_or(RIGHT, |(_, x, is_right)| if *is_right { x - 72.0 } else { x - 6.0 });
-            let next = if self.columns.len() == 7 && index == 2 { 346.0 } else { next };
-            sheets.text(*x, down, style, &style.font.cut(cell, style.size, next - x));
         }
     }
 }

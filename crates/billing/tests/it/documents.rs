@@ -113,9 +113,6 @@ fn paper_is_the_same_however_often_it_is_made() {
     assert!(pdf.starts_with(b"%PDF-1.7") && pdf.len() < 60_000, "{} bytes", pdf.len());
     let count = |needle: &[u8]| pdf.windows(needle.len()).filter(|it| *it == needle).count();
     assert!(count(b"/Type /Page\n") >= 2, "it has more lines than a page");
-    if let Some(folder) = option_env!("STATEMENT_FOLDER") {
-        std::fs::write(format!("{folder}/statement.pdf"), &pdf).unwrap();
-    }
     let free = billing::render::statement_pdf(&crate::support::statement(
         &Plan { flat_fee_nanousd: NanoUsd::ZERO, ..Plan::at_cost() },
         &[],

@@ -113,14 +113,23 @@ fn usages() -> impl Strategy<Value = TokenUsage> {
     )
 }
 
+/// Within a few days of the month, often near its beginning or end.
+fn moments() -> impl Strategy<Value = i64> {
+    let hours_ms = -7_200_000..7_200_000i64;
+    prop_oneof![
+        (-3 * DAY_MS..33 * DAY_MS).prop_map(|ms| NOVEMBER_MS + ms),
+        hours_ms.clone().prop_map(|ms| NOVEMBER_MS + ms),
+        hours_ms.prop_map(|ms| NOVEMBER_MS + 30 * DAY_MS + ms),
+    ]
+}
+
 fn records() -> impl Strategy<Value = Vec<UsageRecord>> {
     let one =
-        (0..MODELS.len(), usages(), 0..1_000_000_000u64, 0..40i64, any::<bool>(), any::<bool>());
+        (0..MODELS.len(), usages(), 0..1_000_000_000u64, moments(), any::<bool>(), any::<bool>());
     prop::collection::vec(one, 0..40).prop_map(|all| {
         let numbered = all.into_iter().zip(0..);
         numbered
-            .map(|((model, usage, cost, day, is_flex, has_project), number)| {
-                let at_ms = NOVEMBER_MS + (day - 5) * DAY_MS;
+            .map(|((model, usage, cost, at_ms, is_flex, has_project), number)| {
                 let mut record = record("acme", at_ms, number, MODELS[model], usage, cost);
                 record.service_tier =
                     if is_flex { ServiceTier::Flex } else { ServiceTier::Default };
@@ -238,5 +247,31 @@ proptest! {
         prop_assert_eq!(lob.totals.total_nanousd.0, 2 * acme.totals.total_nanousd.0 + own.iter().sum::<i64>());
         let models: u64 = lob.models.iter().map(|model| model.charge_nanousd.0).sum();
         prop_assert_eq!(models, lob.totals.charge_nanousd.0);
+    }
+}
+
+proptest! {
+    /// Hours summed beforehand bill the same as their records, in a zone whose months begin at half past.
+    #[test]
+    fn whole_hours_may_be_summed_beforehand(records in records(), plan in plans()) {
+        let half_hour_ms = 1_800_000;
+        let span = billing::Span { start_ms: NOVEMBER_MS - half_hour_ms, end_ms: NOVEMBER_MS + 30 * DAY_MS - half_hour_ms, ..november() };
+        let lines = || UsageLines::new("acme".parse().unwrap(), span.clone());
+        let (mut from_records, mut from_hours) = (lines(), lines());
+        for record in &records {
+            from_records.add(record);
+            let hour_ms = record.started_ms.div_euclid(2 * half_hour_ms) * 2 * half_hour_ms;
+            let rollup = metering::Rollup::of(record);
+            if span.has(hour_ms) && span.has(hour_ms + 2 * half_hour_ms - 1) {
+                from_hours.add_rollup(&metering::RollupKey::of(record), &rollup, hour_ms);
+            } else {
+                from_hours.add(record);
+            }
+        }
+        let bill = |lines| {
+            let plan = billing::PlanInForce { plan: plan.clone(), of: billing::Account::Org };
+            Statement::new("acme".parse().unwrap(), "retail".parse().unwrap(), plan, lines, Vec::new(), 1).unwrap()
+        };
+        prop_assert_eq!(bill(from_records), bill(from_hours));
     }
 }
