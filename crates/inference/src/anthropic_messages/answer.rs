@@ -96,14 +96,14 @@ pub(super) fn stop_reason_of(name: &str) -> StopReason {
 /// Usage in the dialect's count, where the input excludes what the cache held.
 pub(super) fn usage_json(usage: &TokenUsage) -> Value {
     json!({
-        "input_tokens": usage.input,
+        "input_tokens": usage.input.saturating_add(usage.input_audio),
         "cache_creation_input_tokens": usage.cache_write_5m.saturating_add(usage.cache_write_1h),
         "cache_read_input_tokens": usage.cache_read,
         "cache_creation": {
             "ephemeral_5m_input_tokens": usage.cache_write_5m,
             "ephemeral_1h_input_tokens": usage.cache_write_1h,
         },
-        "output_tokens": usage.output,
+        "output_tokens": usage.total_output(),
     })
 }
 

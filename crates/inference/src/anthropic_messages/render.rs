@@ -256,8 +256,8 @@ impl AnswerRenderer for Renderer {
         if let (Framing::Chunks, Some(end)) = (self.framing, end.as_object_mut()) {
             let cache_write = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
             let metrics = json!({
-                "inputTokenCount": usage.input,
-                "outputTokenCount": usage.output,
+                "inputTokenCount": usage.input.saturating_add(usage.input_audio),
+                "outputTokenCount": usage.total_output(),
                 "cacheReadInputTokenCount": usage.cache_read,
                 "cacheWriteInputTokenCount": cache_write,
             });

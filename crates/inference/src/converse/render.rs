@@ -249,8 +249,8 @@ fn usage_of(usage: &TokenUsage) -> Value {
         .map(|(ttl, tokens)| json!({"ttl": ttl, "inputTokens": tokens}))
         .collect();
     let mut value = json!({
-        "inputTokens": usage.input,
-        "outputTokens": usage.output,
+        "inputTokens": usage.input.saturating_add(usage.input_audio),
+        "outputTokens": usage.total_output(),
         "totalTokens": usage.total(),
         "cacheReadInputTokens": usage.cache_read,
         "cacheWriteInputTokens": written,

@@ -208,9 +208,15 @@ pub(super) fn usage_of(answer: &Value) -> Option<TokenUsage> {
     let cache_write_1h =
         count(&["/prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens"]);
     let cache_write_1h = cache_write_1h.unwrap_or(0).min(cache_write);
+    let input = prompt - cache_read - cache_write;
+    let input_audio = count(&["/prompt_tokens_details/audio_tokens"]).unwrap_or(0).min(input);
+    let output = output.unwrap_or(0);
+    let output_audio = count(&["/completion_tokens_details/audio_tokens"]).unwrap_or(0).min(output);
     Some(TokenUsage {
-        input: prompt - cache_read - cache_write,
-        output: output.unwrap_or(0),
+        input: input - input_audio,
+        output: output - output_audio,
+        input_audio,
+        output_audio,
         cache_read,
         cache_write_5m: cache_write - cache_write_1h,
         cache_write_1h,

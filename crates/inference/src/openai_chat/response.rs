@@ -119,7 +119,7 @@ impl From<&TokenUsage> for Usage {
     fn from(usage: &TokenUsage) -> Self {
         Self {
             prompt_tokens: usage.total_input(),
-            completion_tokens: usage.output,
+            completion_tokens: usage.total_output(),
             total_tokens: usage.total(),
             prompt_tokens_details: PromptDetails {
                 cached_tokens: usage.cache_read,

@@ -77,7 +77,7 @@ pub(super) fn usage_json(usage: &TokenUsage) -> Value {
             "cached_tokens": usage.cache_read,
             "cache_write_tokens": usage.cache_write_5m.saturating_add(usage.cache_write_1h),
         },
-        "output_tokens": usage.output,
+        "output_tokens": usage.total_output(),
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": usage.total(),
     })

@@ -156,6 +156,13 @@ fn kinds_of_usage_never_add_up_to_more_than_the_whole() {
         usage(json!({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": null}));
     assert_eq!((plain.input, plain.output), (3, 4));
     assert_eq!(usage(json!({})).total(), 0);
+    let sound = usage(json!({
+        "prompt_tokens": 9, "completion_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": 5},
+        "completion_tokens_details": {"audio_tokens": 9},
+    }));
+    assert_eq!((sound.input, sound.input_audio, sound.cache_read), (2, 5, 2));
+    assert_eq!((sound.output, sound.output_audio, sound.total()), (0, 4, 13));
 }
 
 #[test]
