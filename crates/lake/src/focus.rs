@@ -1,4 +1,4 @@
-//! Usage in the FinOps Open Cost and Usage Specification, version 1.2
+//! Usage in the `FinOps` Open Cost and Usage Specification, version 1.2
 //! (<https://focus.finops.org/focus-specification/v1-2/>), as CSV.
 //!
 //! A row is what one rollup sums: a tenant's use of a model by one principal, for a project, on the

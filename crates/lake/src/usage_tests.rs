@@ -20,7 +20,9 @@ fn full_record() -> UsageRecord {
 
 fn written(records: &[UsageRecord]) -> Bytes {
     let mut writer = UsageWriter::new().unwrap();
-    records.iter().for_each(|record| writer.push(record).unwrap());
+    for record in records {
+        writer.push(record).unwrap();
+    }
     writer.finish().unwrap()
 }
 

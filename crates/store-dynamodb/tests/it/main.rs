@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod billing;
 mod configuration;
 mod content;
 mod directory;
 mod health;
 mod ledger;
+mod limits;
+mod rollups;
 mod support;
