@@ -34,7 +34,7 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
             return Ok(Progress::Done(None));
         };
         let mut done_through = closing.done_through.clone();
-        let tenants = self.store.tenants().await?;
+        let tenants = self.store.tenants(span).await?;
         let defaults = self.store.plans(&Account::Org).await?;
         let rest: Vec<&TenantAccount> = tenants
             .iter()

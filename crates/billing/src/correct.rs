@@ -39,7 +39,7 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
         }
         let defaults = self.store.plans(&Account::Org).await?;
         let (mut booked, mut done_through) = (0, after);
-        for tenant in self.store.tenants().await? {
+        for tenant in self.store.tenants(span).await? {
             if done_through.as_ref().is_some_and(|done| tenant.tenant_id <= *done) {
                 continue;
             }

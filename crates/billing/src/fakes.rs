@@ -169,7 +169,7 @@ impl BillingStore for InMemoryBilling {
 }
 
 impl Accounts for InMemoryBilling {
-    async fn tenants(&self) -> Result<Vec<TenantAccount>, BillingStoreError> {
+    async fn tenants(&self, _span: &Span) -> Result<Vec<TenantAccount>, BillingStoreError> {
         let state = self.begin("list", "tenants")?;
         let account = |(tenant_id, lob_id): (&TenantId, &Option<LobId>)| TenantAccount {
             tenant_id: tenant_id.clone(),

@@ -25,6 +25,6 @@ pub use entry::{Account, EntryKind, InvalidEntry, LedgerEntry};
 pub use job::{CloseError, Ports, Progress, documents_of};
 pub use line::{Line, LineKey, LinesError, UsageLines, UsageSum};
 pub use lob::{LobStatement, LobStatementBuilder, ModelSubtotal, TenantSubtotal};
-pub use month::{InvalidMonth, Month, Span, called_ms};
+pub use month::{InvalidMonth, Month, Span};
 pub use plan::{Allowance, InvalidPlan, Plan, Rate, Volume};
 pub use statement::{PlanInForce, Statement, StatementError, Totals};

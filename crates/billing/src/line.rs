@@ -6,7 +6,7 @@ use metering::{NanoUsd, ProfileScope, Rollup, RollupKey, ServiceTier, TokenUsage
 use serde::{Deserialize, Serialize};
 use tenancy::{LobId, ModelId, ProjectId, TenantId};
 
-use crate::{Overflow, Span, called_ms};
+use crate::{Overflow, Span};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -138,7 +138,7 @@ impl UsageLines {
 
     /// Adds a record, unless it is of another month; a store may give more than was asked for.
     pub fn add(&mut self, record: &UsageRecord) {
-        let moment_ms = called_ms(record);
+        let moment_ms = record.called_ms();
         if !self.span.has(moment_ms) {
             return;
         }

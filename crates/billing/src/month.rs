@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use metering::UsageRecord;
 use serde::{Deserialize, Serialize};
 
 /// A calendar month, written `2026-11`.
@@ -125,14 +124,6 @@ impl Span {
     pub fn has(&self, moment_ms: i64) -> bool {
         (self.start_ms..self.end_ms).contains(&moment_ms)
     }
-}
-
-/// When the gateway made a call: the moment in its id, by which the ledger sorts its records.
-pub fn called_ms(record: &UsageRecord) -> i64 {
-    let id = record.id.call_id.as_str();
-    let is_uuid_v7 = id.len() == 32 && id.get(12..13) == Some("7");
-    let moment = id.get(..12).filter(|_| is_uuid_v7);
-    moment.and_then(|hex| i64::from_str_radix(hex, 16).ok()).unwrap_or(record.started_ms)
 }
 
 #[cfg(test)]

@@ -153,9 +153,11 @@ pub struct TenantAccount {
 
 /// Knows who may have to be billed.
 pub trait Accounts: Send + Sync {
-    /// Every tenant that is registered or has ever called, in order of ids.
-    fn tenants(&self)
-    -> impl Future<Output = Result<Vec<TenantAccount>, BillingStoreError>> + Send;
+    /// Every tenant that is registered, or was when it called within `span`, in order of ids.
+    fn tenants(
+        &self,
+        span: &Span,
+    ) -> impl Future<Output = Result<Vec<TenantAccount>, BillingStoreError>> + Send;
 
     /// Every line of business.
     fn lobs(&self) -> impl Future<Output = Result<Vec<LobId>, BillingStoreError>> + Send;

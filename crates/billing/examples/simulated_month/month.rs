@@ -71,6 +71,12 @@ impl Dice {
     }
 }
 
+const TERMS: PriceTerms<'static> = PriceTerms {
+    region: "us-east-1",
+    profile_scope: ProfileScope::InRegion,
+    service_tier: ServiceTier::Default,
+};
+
 /// What can be called, and what it costs.
 pub(crate) struct Catalogue {
     book: PriceBook,
@@ -78,36 +84,36 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// The first twenty models of the seed that have prices of tokens.
+    /// The models of the seed that have prices of tokens, and as many successors of theirs as make twenty.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let book: PriceBook =
+        let mut book: PriceBook =
             serde_json::from_str(include_str!("../../../../infra/seed/prices.json"))?;
-        let terms = PriceTerms {
-            region: "us-east-1",
-            profile_scope: ProfileScope::InRegion,
-            service_tier: ServiceTier::Default,
-        };
-        let priced = book
-            .models
-            .iter()
-            .filter(|(_, prices)| prices.on(&terms).is_some_and(|price| price.input.0 > 0));
-        let models: Vec<ModelId> = priced.map(|(model, _)| model.clone()).take(MODELS).collect();
-        if models.len() < MODELS {
-            return Err("the seed has too few models".into());
+        book.models.retain(|_, prices| prices.on(&TERMS).is_some_and(|price| price.input.0 > 0));
+        let priced: Vec<_> =
+            book.models.iter().map(|(model, prices)| (model.clone(), prices.clone())).collect();
+        for (model, prices) in priced {
+            if book.models.len() < MODELS {
+                book.models.insert(format!("{model}-next").parse()?, prices);
+            }
         }
-        Ok(Self { book, models })
+        let models: Vec<ModelId> = book.models.keys().cloned().collect();
+        if models.len() == MODELS {
+            Ok(Self { book, models })
+        } else {
+            Err("not twenty models".into())
+        }
     }
 
     /// The record of one call, made and priced as the gateway does.
     pub(crate) fn record(&self, dice: &mut Dice, number: u64) -> Result<UsageRecord, Failure> {
         let tenant_number = dice.roll(TENANTS);
         // A tenant uses eight of the models, each in two projects and outside of any.
-        let model = usize::try_from((tenant_number * 3 + dice.roll(8)) % 20)?;
+        let model = usize::try_from(tenant_number * 3 + dice.roll(8))? % MODELS;
         let model = self.models.get(model).ok_or("no such model")?;
         let at_ms = START_MS + i64::try_from(dice.roll(30 * 86_400_000))?;
         let service_tier = if dice.is(33) { ServiceTier::Flex } else { ServiceTier::Default };
         let profile_scope = if dice.is(50) { ProfileScope::Geo } else { ProfileScope::InRegion };
-        let terms = PriceTerms { region: "us-east-1", profile_scope, service_tier };
+        let terms = PriceTerms { profile_scope, service_tier, ..TERMS };
         let price = self.book.models.get(model).and_then(|prices| prices.on(&terms));
         let outcome = match dice.roll(100) {
             0..3 => Outcome::Refused,

@@ -6,7 +6,7 @@ use billing::fakes::InMemoryBilling;
 use billing::port::{BillingStore, Booked, ClosedMonth, Documents as _, Issued};
 use billing::{
     Account, CloseError, CloseRefused, EntryKind, LedgerEntry, LobStatement, Month, Plan, Ports,
-    Progress, SETTLING_MS, SignedNanoUsd, Span, Statement, called_ms,
+    Progress, SETTLING_MS, SignedNanoUsd, Span, Statement,
 };
 use metering::{NanoUsd, UsageRecord};
 use proptest::prelude::*;
@@ -250,7 +250,7 @@ proptest! {
                 world.fail_after(None);
                 if let Some(((tenant, day, amount), number)) = late.next() {
                     let record = call(&world, ["acme", "globex", "idle"][tenant], NOVEMBER_MS + day * DAY_MS, number, amount);
-                    assert!(november().has(called_ms(&record)));
+                    assert!(november().has(record.called_ms()));
                     cost += i64::try_from(amount).unwrap();
                 }
             }
