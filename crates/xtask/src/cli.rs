@@ -1,11 +1,13 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::Result;
 use crate::layout::Layout;
 use crate::ports::Ports;
-use crate::{down, test, token, up};
+use crate::{down, import_prices, test, token, up};
 
 /// Runs Weir on this machine.
 #[derive(Debug, Parser)]
@@ -28,6 +30,10 @@ enum Command {
     Token(Token),
     /// Checks and tests everything.
     Test(Test),
+    /// Writes a price book from AWS's bulk price files, and reports what it could not use of them.
+    ///
+    /// Changes nothing but --out: `infra/seed/seed.py` or the API of prices take it from there.
+    ImportPrices(ImportPrices),
 }
 
 /// Options of `up`.
@@ -73,6 +79,35 @@ pub(crate) struct Token {
     pub(crate) user: Option<String>,
 }
 
+/// Options of `import-prices`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportPrices {
+    /// Offer files: `index.json` of `AmazonBedrock` and of `AmazonBedrockFoundationModels`.
+    #[arg(required = true, value_name = "OFFER")]
+    pub(crate) offers: Vec<PathBuf>,
+    /// The new book's version; usage records name it.
+    #[arg(long)]
+    pub(crate) version: String,
+    /// From when on it is valid, for example 2026-12-01T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) valid_from: jiff::Timestamp,
+    /// Where to write it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Only prices of this Region, instead of all; may be repeated.
+    #[arg(long = "region", value_name = "REGION")]
+    pub(crate) regions: Vec<String>,
+    /// The model registry [default: infra/seed/models.json].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
+    /// A price book that keeps its prices of models that the offers do not price.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+    /// Where to write the report, instead of to the terminal.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
 /// Options of `test`.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -107,6 +142,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Down => down::run(&layout),
         Command::Token(options) => token::run(&layout, &options),
         Command::Test(options) => test::run(&layout, &options.only),
+        Command::ImportPrices(options) => import_prices::run(&layout, &options),
     }
 }
 

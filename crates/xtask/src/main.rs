@@ -6,6 +6,7 @@ mod deploy;
 mod down;
 mod failure;
 mod http;
+mod import_prices;
 mod interrupt;
 mod layout;
 mod node;
