@@ -5,7 +5,8 @@ use metering::RecordId;
 use tenancy::TenantContext;
 
 use crate::{
-    CallDetail, Denial, Held, LimitedScope, MeterStore, Part, Reservation, Scope, Standing, StoreError, Used,
+    CallDetail, Denial, Held, LimitedScope, MeterStore, Part, Reservation, Scope, Standing,
+    StoreError, Used,
 };
 
 /// Shards that a call looks at before it is refused. Calls are spread evenly, so that shards fill up
@@ -121,8 +122,7 @@ async fn ask(
                 let is_limit = matches!(denial, Denial::Exceeded { .. });
                 let exceeds_share = matches!(&denial, Denial::Exceeded { cap, requested, .. }
                     if *requested > cap.allowed && *requested <= cap.whole);
-                asked.answer =
-                    Err(Refusal::Denied { scope: scope.scope.clone(), denial });
+                asked.answer = Err(Refusal::Denied { scope: scope.scope.clone(), denial });
                 if exceeds_share {
                     return spread(store, context, scope, id, reservation).await;
                 }

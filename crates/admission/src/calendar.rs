@@ -16,9 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Minute(pub i64);
 
 /// How long a window is.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
     /// A minute.
@@ -140,8 +138,7 @@ impl Calendar {
     /// # Errors
     /// There is no zone of that name.
     pub fn of(name: &str) -> Result<Self, UnknownTimeZone> {
-        let zone =
-            TimeZone::get(name).map_err(|_| UnknownTimeZone { name: name.to_owned() })?;
+        let zone = TimeZone::get(name).map_err(|_| UnknownTimeZone { name: name.to_owned() })?;
         Ok(Self { zone: Arc::new(zone) })
     }
 

@@ -80,10 +80,12 @@ fn each_level_with_a_limit_in_force_is_met_from_near_to_far() {
     };
     of.org.limits = limit(1_000, "");
     of.lob.limits = limit(500, r#","max_share":40"#);
-    of.limits.tenant.limits = [limit(300, r#","max_share":10"#), limit(90, r#","models":{"family":"claude"}"#)].concat();
+    of.limits.tenant.limits =
+        [limit(300, r#","max_share":10"#), limit(90, r#","models":{"family":"claude"}"#)].concat();
     of.limits.project_limits = BTreeMap::from([("search".parse().unwrap(), limit(50, ""))]);
     of.limits.each_principal_limits = limit(20, "");
-    of.limits.principal_limits = BTreeMap::from([(principal("vip"), limit(200, r#","enforcement":"soft""#))]);
+    of.limits.principal_limits =
+        BTreeMap::from([(principal("vip"), limit(200, r#","enforcement":"soft""#))]);
     assert_eq!(
         scopes(&of, "dev", Some("search")),
         [

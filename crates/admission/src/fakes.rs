@@ -7,9 +7,9 @@ use metering::{NanoUsd, RecordId, UsageRecord};
 use tenancy::{Status, Tenant, TenantContext, TenantId};
 
 use crate::{
-    Alert, AlertStore, Calendar, CallDetail, Counter, Denial, Enforcement, Entitlements, Gate, LimitRule, Meter, MeterRef,
-    MeterStore, Metric, ModelSelector, Period, Reservation, Scope, ScopeLimits, SettlementStore,
-    Standing, StoreError, TenantLimits, UsageStore, Used,
+    Alert, AlertStore, Calendar, CallDetail, Counter, Denial, Enforcement, Entitlements, Gate,
+    LimitRule, Meter, MeterRef, MeterStore, Metric, ModelSelector, Period, Reservation, Scope,
+    ScopeLimits, SettlementStore, Standing, StoreError, TenantLimits, UsageStore, Used,
 };
 
 /// A hard limit on all models.

@@ -60,9 +60,7 @@ fn default_thresholds() -> Vec<u8> {
 }
 
 /// Which models a limit is about.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelSelector {
     /// All of them.
@@ -269,22 +267,37 @@ mod tests {
             "on_exhausted":{"fallback":"claude-haiku-4-5"},
             "raises":[{"id":"r1","amount":5,"valid_from":"2026-11-01T00:00:00Z","valid_until":"2026-11-02T00:00:00Z","granted_by":"u-1"}]}"#;
         let read = rule(text);
-        assert_eq!(serde_json::from_value::<LimitRule>(serde_json::to_value(&read).unwrap()).unwrap(), read);
+        assert_eq!(
+            serde_json::from_value::<LimitRule>(serde_json::to_value(&read).unwrap()).unwrap(),
+            read
+        );
         assert_eq!(read.models, ModelSelector::Family("claude".parse().unwrap()));
-        assert_eq!(read.on_exhausted, Some(OnExhausted::Fallback("claude-haiku-4-5".parse().unwrap())));
-        let short = rule(r#"{"id":"c","metric":"concurrency","amount":3,"on_exhausted":"approval"}"#);
+        assert_eq!(
+            read.on_exhausted,
+            Some(OnExhausted::Fallback("claude-haiku-4-5".parse().unwrap()))
+        );
+        let short =
+            rule(r#"{"id":"c","metric":"concurrency","amount":3,"on_exhausted":"approval"}"#);
         assert_eq!((short.enforcement, short.counter()), (Enforcement::Hard, None));
         assert_eq!(short.thresholds, [50, 80, 100]);
-        assert!(serde_json::from_str::<LimitRule>(r#"{"id":"c","metric":"requests","amount":3,"currency":"EUR"}"#).is_err());
+        assert!(
+            serde_json::from_str::<LimitRule>(
+                r#"{"id":"c","metric":"requests","amount":3,"currency":"EUR"}"#
+            )
+            .is_err()
+        );
         for amount in ["-1", "1.5", "1e3", "NaN", "\"5\"", "18446744073709551616"] {
-            let text = format!(r#"{{"id":"c","metric":"requests","period":"minute","amount":{amount}}}"#);
+            let text =
+                format!(r#"{{"id":"c","metric":"requests","period":"minute","amount":{amount}}}"#);
             assert!(serde_json::from_str::<LimitRule>(&text).is_err(), "{amount}");
         }
     }
 
     #[test]
     fn a_share_is_kept_for_those_who_wait() {
-        let read = rule(r#"{"id":"a","metric":"requests","period":"minute","amount":200,"reserved":{"interactive":30,"standard":20}}"#);
+        let read = rule(
+            r#"{"id":"a","metric":"requests","period":"minute","amount":200,"reserved":{"interactive":30,"standard":20}}"#,
+        );
         assert_eq!(read.amount_for(PriorityClass::Interactive, 0), 200);
         assert_eq!(read.amount_for(PriorityClass::Standard, 0), 140);
         assert_eq!(read.amount_for(PriorityClass::Batch, 0), 100);
@@ -304,10 +317,12 @@ mod tests {
 
     #[test]
     fn a_call_meets_the_rules_for_its_model_only() {
-        let (model, family): (ModelId, ModelId) = ("opus".parse().unwrap(), "claude".parse().unwrap());
+        let (model, family): (ModelId, ModelId) =
+            ("opus".parse().unwrap(), "claude".parse().unwrap());
         let call = call(&model, &family, PriorityClass::Standard);
         let concerns = |models: &str| {
-            rule(&format!(r#"{{"id":"a","metric":"requests","period":"day","amount":1{models}}}"#)).concerns(&call)
+            rule(&format!(r#"{{"id":"a","metric":"requests","period":"day","amount":1{models}}}"#))
+                .concerns(&call)
         };
         assert!(concerns(""));
         assert!(concerns(r#","models":{"model":"opus"}"#));
@@ -319,9 +334,11 @@ mod tests {
 
     #[test]
     fn the_shares_of_shards_are_the_whole() {
-        let cap = Cap { limit_id: "a".into(), counter: None, allowed: 10, whole: 10, on_exhausted: None };
+        let cap =
+            Cap { limit_id: "a".into(), counter: None, allowed: 10, whole: 10, on_exhausted: None };
         for shards in 1..=13 {
-            let parts: Vec<u64> = (0..shards).map(|shard| cap.of_shard(shard, shards).allowed).collect();
+            let parts: Vec<u64> =
+                (0..shards).map(|shard| cap.of_shard(shard, shards).allowed).collect();
             assert_eq!(parts.iter().sum::<u64>(), 10, "{parts:?}");
         }
     }

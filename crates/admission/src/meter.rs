@@ -6,9 +6,7 @@ use metering::RecordId;
 use serde::{Deserialize, Serialize};
 use tenancy::Status;
 
-use crate::{
-    Calendar, Cap, Counter, Counters, Gate, Minute, Period, Reservation, Roll, Used,
-};
+use crate::{Calendar, Cap, Counter, Counters, Gate, Minute, Period, Reservation, Roll, Used};
 
 /// What a scope has used in its current windows, and what is reserved and not settled yet.
 ///
@@ -137,7 +135,13 @@ impl Meter {
     }
 
     /// Takes `reservation`, after [`Self::decide`] answered `roll`.
-    pub fn reserve(&mut self, gate: &Gate, roll: Roll, id: &RecordId, mut reservation: Reservation) {
+    pub fn reserve(
+        &mut self,
+        gate: &Gate,
+        roll: Roll,
+        id: &RecordId,
+        mut reservation: Reservation,
+    ) {
         if let Some(version) = gate.entitlement_version {
             (self.entitlement_version, self.status) = (version, Status::Active);
         }
@@ -160,7 +164,8 @@ impl Meter {
         let used = used.part(reservation.part);
         for counter in Counter::ALL {
             if !self.has_ended_since(calendar, counter.period, &reservation) {
-                let rest = self.counters.get(counter).saturating_sub(reservation.takes(counter.metric));
+                let rest =
+                    self.counters.get(counter).saturating_sub(reservation.takes(counter.metric));
                 self.counters.set(counter, rest.saturating_add(used.of_metric(counter.metric)));
             }
         }
@@ -196,7 +201,9 @@ impl Denial {
     /// Milliseconds from `now_ms` until it is worth trying again; `None` if waiting does not help.
     pub fn retry_after_ms(&self, now_ms: i64) -> Option<u64> {
         match self {
-            Self::Exceeded { cap, .. } if cap.counter.is_none() && !self.is_permanent() => Some(1_000),
+            Self::Exceeded { cap, .. } if cap.counter.is_none() && !self.is_permanent() => {
+                Some(1_000)
+            }
             Self::Exceeded { resets: Some(resets), .. } if !self.is_permanent() => {
                 Some(u64::try_from(resets.start_ms().saturating_sub(now_ms)).unwrap_or(0))
             }

@@ -84,7 +84,10 @@ fn a_limit_may_be_reached_but_not_passed_in_its_window() {
         assert_eq!(decide(&used(), caps(reached - 1), &later).is_err(), is_total, "{counter:?}");
         let earlier = reservation(100, 10, Minute(NOON.0 + wait - 1));
         if counter.period < Period::Week {
-            assert!(decide(&used(), caps(reached - 1), &earlier).is_err() || wait > 60, "{counter:?}");
+            assert!(
+                decide(&used(), caps(reached - 1), &earlier).is_err() || wait > 60,
+                "{counter:?}"
+            );
         }
     }
 }
@@ -132,7 +135,11 @@ fn settling_gives_back_to_the_windows_it_was_taken_from() {
     meter.settle(&utc, &id("b"), spent);
     assert_eq!(count(&meter, Metric::TotalTokens, Period::Month), 7, "a new month, untouched");
     assert_eq!(count(&meter, Metric::Cost, Period::Month), 7);
-    assert_eq!(count(&meter, Metric::Cost, Period::Quarter), 530 + 30 + 7, "still the same quarter");
+    assert_eq!(
+        count(&meter, Metric::Cost, Period::Quarter),
+        530 + 30 + 7,
+        "still the same quarter"
+    );
     assert_eq!(meter.reserved(&utc, of(Metric::Cost, Period::Quarter)), 7);
 }
 

@@ -230,7 +230,11 @@ impl FromStr for Held {
     fn from_str(text: &str) -> Result<Self, InvalidMeterRef> {
         let held = parse(text).ok_or_else(|| InvalidMeterRef { text: text.to_owned() })?;
         // One way to write it: a reference is compared and deduplicated as text, too.
-        if held.to_string() == text { Ok(held) } else { Err(InvalidMeterRef { text: text.to_owned() }) }
+        if held.to_string() == text {
+            Ok(held)
+        } else {
+            Err(InvalidMeterRef { text: text.to_owned() })
+        }
     }
 }
 
@@ -286,8 +290,18 @@ mod tests {
             assert_eq!(text.parse::<Held>().unwrap().to_string(), text);
         }
         for text in [
-            "", "tenant=", "lob=retail tenant=acme", "project=web", "org x=1", "org part=1", "org shard=1",
-            "tenant=acme model=", "org  shard=2.0", "org shard=02.0", "shard=2.0 org", "tenant=ACME",
+            "",
+            "tenant=",
+            "lob=retail tenant=acme",
+            "project=web",
+            "org x=1",
+            "org part=1",
+            "org shard=1",
+            "tenant=acme model=",
+            "org  shard=2.0",
+            "org shard=02.0",
+            "shard=2.0 org",
+            "tenant=ACME",
         ] {
             assert!(text.parse::<Held>().is_err(), "{text:?}");
         }

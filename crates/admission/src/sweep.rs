@@ -6,8 +6,8 @@ use metering::{Outcome, RecordId, TokenUsage, UsageRecord};
 use tenancy::TenantId;
 
 use crate::{
-    CallDetail, Held, MeterRef, ModelSelector, Part, Reservation, Scope, SettlementStore, StoreError,
-    Used,
+    CallDetail, Held, MeterRef, ModelSelector, Part, Reservation, Scope, SettlementStore,
+    StoreError, Used,
 };
 
 /// What a sweep did.

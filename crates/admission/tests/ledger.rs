@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use admission::fakes::InMemoryLedger;
 use admission::{
-    Calendar, CallDetail, Cap, Counter, Denial, LimitedScope, Meter, MeterLayout, MeterRef, Metric, Minute,
-    ModelSelector, Part, Period, Refusal, Reservation, Scope, SettlementStore as _, SweepOutcome,
-    UsageStore as _, Used, admit, sweep,
+    Calendar, CallDetail, Cap, Counter, Denial, LimitedScope, Meter, MeterLayout, MeterRef, Metric,
+    Minute, ModelSelector, Part, Period, Refusal, Reservation, Scope, SettlementStore as _,
+    SweepOutcome, UsageStore as _, Used, admit, sweep,
 };
 use metering::{ModelChoice, NanoUsd, Outcome, ProfileScope, RecordId, ServiceTier};
 use tenancy::{Principal, PrincipalKind, PriorityClass, Role, Status, TenantContext};
@@ -94,7 +94,11 @@ fn limited(scope: Scope, budget: u64, shards: u16) -> LimitedScope {
 }
 
 fn scopes(context: &TenantContext, budgets: [u64; 2]) -> Vec<LimitedScope> {
-    both(context).into_iter().zip(budgets).map(|(scope, budget)| limited(scope, budget, 1)).collect()
+    both(context)
+        .into_iter()
+        .zip(budgets)
+        .map(|(scope, budget)| limited(scope, budget, 1))
+        .collect()
 }
 
 fn ledger() -> InMemoryLedger {
@@ -110,9 +114,15 @@ fn used(requests: u64, amount: u64) -> Used {
 #[tokio::test]
 async fn a_refusal_by_one_scope_leaves_nothing_in_the_others() {
     let (ledger, acme) = (ledger(), context("acme"));
-    let refusal =
-        admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
-            .await;
+    let refusal = admit(
+        &ledger,
+        &acme,
+        scopes(&acme, [1_000, 50]),
+        &id("call-1"),
+        &reservation(&acme, 100),
+        &detail(&acme),
+    )
+    .await;
     let Err(Refusal::Denied { scope, denial: Denial::Exceeded { cap, .. } }) = refusal else {
         panic!("{refusal:?}")
     };
@@ -126,9 +136,16 @@ async fn a_refusal_by_one_scope_leaves_nothing_in_the_others() {
 #[tokio::test]
 async fn tenants_of_one_line_of_business_share_its_budget_and_nothing_else() {
     let (ledger, acme, globex) = (ledger(), context("acme"), context("globex"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 150]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
-        .await
-        .unwrap();
+    admit(
+        &ledger,
+        &acme,
+        scopes(&acme, [1_000, 150]),
+        &id("call-1"),
+        &reservation(&acme, 100),
+        &detail(&acme),
+    )
+    .await
+    .unwrap();
     admit(
         &ledger,
         &globex,
@@ -148,9 +165,16 @@ async fn tenants_of_one_line_of_business_share_its_budget_and_nothing_else() {
 #[tokio::test]
 async fn a_call_that_left_no_record_is_charged_what_was_reserved() {
     let (ledger, acme) = (ledger(), context("acme"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
-        .await
-        .unwrap();
+    admit(
+        &ledger,
+        &acme,
+        scopes(&acme, [1_000, 1_000]),
+        &id("call-1"),
+        &reservation(&acme, 100),
+        &detail(&acme),
+    )
+    .await
+    .unwrap();
     assert_eq!(
         sweep(&ledger, NOON_MS + 900_000).await.unwrap(),
         SweepOutcome::default(),
@@ -181,9 +205,16 @@ async fn a_call_that_left_no_record_is_charged_what_was_reserved() {
 async fn a_reservation_without_its_twin_is_given_back_not_charged() {
     let (ledger, acme) = (ledger(), context("acme"));
     ledger.fail("close");
-    admit(&ledger, &acme, scopes(&acme, [1_000, 50]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
-        .await
-        .unwrap_err();
+    admit(
+        &ledger,
+        &acme,
+        scopes(&acme, [1_000, 50]),
+        &id("call-1"),
+        &reservation(&acme, 100),
+        &detail(&acme),
+    )
+    .await
+    .unwrap_err();
     let tenant = Scope::Tenant(acme.tenant_id.clone());
     assert_eq!(
         ledger.committed(&tenant),
@@ -204,9 +235,16 @@ async fn a_reservation_without_its_twin_is_given_back_not_charged() {
 #[tokio::test]
 async fn a_settlement_counts_once_however_often_it_is_delivered() {
     let (ledger, acme) = (ledger(), context("acme"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
-        .await
-        .unwrap();
+    admit(
+        &ledger,
+        &acme,
+        scopes(&acme, [1_000, 1_000]),
+        &id("call-1"),
+        &reservation(&acme, 100),
+        &detail(&acme),
+    )
+    .await
+    .unwrap();
     for delivery in 0..3 {
         for scope in both(&acme) {
             let meter = MeterRef::of(scope.clone());
@@ -222,9 +260,16 @@ async fn a_settlement_counts_once_however_often_it_is_delivered() {
 #[tokio::test]
 async fn a_record_is_written_once() {
     let (ledger, acme) = (ledger(), context("acme"));
-    admit(&ledger, &acme, scopes(&acme, [1_000, 1_000]), &id("call-1"), &reservation(&acme, 100), &detail(&acme))
-        .await
-        .unwrap();
+    admit(
+        &ledger,
+        &acme,
+        scopes(&acme, [1_000, 1_000]),
+        &id("call-1"),
+        &reservation(&acme, 100),
+        &detail(&acme),
+    )
+    .await
+    .unwrap();
     sweep(&ledger, NOON_MS + 900_001).await.unwrap();
     let mut late = ledger.all_records().remove(0);
     late.cost_nanousd = NanoUsd(1);
@@ -238,7 +283,9 @@ async fn admit_twice(ledger: &InMemoryLedger, context: &TenantContext) -> [Recor
     for (id, amount) in ids.iter().zip([100, 70]) {
         let requests = u32::from(id.attempt == 1);
         let wanted = Reservation { requests, ..reservation(context, amount) };
-        admit(ledger, context, scopes(context, [1_000, 1_000]), id, &wanted, &detail(context)).await.unwrap();
+        admit(ledger, context, scopes(context, [1_000, 1_000]), id, &wanted, &detail(context))
+            .await
+            .unwrap();
     }
     ids
 }
@@ -346,7 +393,10 @@ fn sharded(context: &TenantContext) -> Vec<LimitedScope> {
 async fn a_call_larger_than_a_shards_share_is_spread_over_all_of_them() {
     let (ledger, acme) = (ledger(), context("acme"));
     let id = id("call-1");
-    let admitted = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 90), &detail(&acme)).await.unwrap();
+    let admitted =
+        admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 90), &detail(&acme))
+            .await
+            .unwrap();
     let held: Vec<String> = admitted.held.iter().map(ToString::to_string).collect();
     assert_eq!(
         held,
@@ -359,9 +409,13 @@ async fn a_call_larger_than_a_shards_share_is_spread_over_all_of_them() {
         ]
     );
     let second = RecordId::first("call-2");
-    admit(&ledger, &acme, sharded(&acme), &second, &reservation(&acme, 11), &detail(&acme)).await.unwrap_err();
+    admit(&ledger, &acme, sharded(&acme), &second, &reservation(&acme, 11), &detail(&acme))
+        .await
+        .unwrap_err();
     let last = RecordId::first("call-3");
-    admit(&ledger, &acme, sharded(&acme), &last, &reservation(&acme, 2), &detail(&acme)).await.unwrap();
+    admit(&ledger, &acme, sharded(&acme), &last, &reservation(&acme, 2), &detail(&acme))
+        .await
+        .unwrap();
 
     // All of them die: what was spread is one call, and is charged as one.
     while sweep(&ledger, NOON_MS + 900_001).await.unwrap() != SweepOutcome::default() {}
@@ -381,7 +435,9 @@ async fn a_call_that_one_shard_has_no_room_for_finds_another() {
     let mut admitted = 0;
     for number in 0..8 {
         let id = RecordId::first(format!("call-{number}"));
-        let answer = admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 24), &detail(&acme)).await;
+        let answer =
+            admit(&ledger, &acme, sharded(&acme), &id, &reservation(&acme, 24), &detail(&acme))
+                .await;
         admitted += u32::from(answer.is_ok());
     }
     assert_eq!(admitted, 4, "one in each shard, wherever calls look first");

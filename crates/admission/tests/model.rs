@@ -5,7 +5,7 @@
 //! that proptest chooses; to drop one is to kill its function, before or after its last write.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::panic, reason = "a test stops at the first surprise")]
 #![expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 use std::cell::{Cell, RefCell};
@@ -19,11 +19,13 @@ use std::task::{Context, Poll, Waker};
 use admission::fakes::{InMemoryLedger, hard};
 use admission::{
     Calendar, CallDetail, Counter, Denial, Entitlements, Gate, LimitRule, LimitedCall, Meter,
-    MeterLayout, MeterRef, MeterStore, Metric, Minute, Part, Period, Refusal, Reservation,
-    Scope, ScopeLimits, SettlementStore, Standing, StoreError, SweepOutcome, TenantLimits,
-    UsageStore, Used, admit, settle, sweep,
+    MeterLayout, MeterRef, MeterStore, Metric, Minute, Part, Period, Refusal, Reservation, Scope,
+    ScopeLimits, SettlementStore, Standing, StoreError, SweepOutcome, TenantLimits, UsageStore,
+    Used, admit, settle, sweep,
 };
-use metering::{ModelChoice, NanoUsd, Outcome, ProfileScope, RecordId, ServiceTier, TokenUsage, UsageRecord};
+use metering::{
+    ModelChoice, NanoUsd, Outcome, ProfileScope, RecordId, ServiceTier, TokenUsage, UsageRecord,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use tenancy::{
@@ -77,7 +79,8 @@ impl Stepped {
     fn delay(&self) -> u64 {
         ACCESSES.fetch_add(1, Ordering::Relaxed);
         let mut delays = self.delays.lock().unwrap();
-        *delays = delays.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *delays =
+            delays.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         1 + (*delays >> 33) % 3
     }
 }
@@ -133,7 +136,11 @@ impl MeterStore for Stepped {
 }
 
 impl UsageStore for Stepped {
-    async fn put_record(&self, context: &TenantContext, record: &UsageRecord) -> Result<bool, StoreError> {
+    async fn put_record(
+        &self,
+        context: &TenantContext,
+        record: &UsageRecord,
+    ) -> Result<bool, StoreError> {
         turn(self.delay()).await;
         let answer = self.ledger.put_record(context, record).await;
         turn(self.delay()).await;
@@ -152,12 +159,20 @@ impl SettlementStore for Stepped {
         self.ledger.meter(meter).await
     }
 
-    async fn record(&self, tenant_id: &TenantId, id: &RecordId) -> Result<Option<UsageRecord>, StoreError> {
+    async fn record(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<UsageRecord>, StoreError> {
         turn(self.delay()).await;
         self.ledger.record(tenant_id, id).await
     }
 
-    async fn detail(&self, tenant_id: &TenantId, id: &RecordId) -> Result<Option<CallDetail>, StoreError> {
+    async fn detail(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<CallDetail>, StoreError> {
         turn(self.delay()).await;
         self.ledger.detail(tenant_id, id).await
     }
@@ -169,7 +184,12 @@ impl SettlementStore for Stepped {
         answer
     }
 
-    async fn settle(&self, meter: &MeterRef, id: &RecordId, used: Used) -> Result<bool, StoreError> {
+    async fn settle(
+        &self,
+        meter: &MeterRef,
+        id: &RecordId,
+        used: Used,
+    ) -> Result<bool, StoreError> {
         turn(self.delay()).await;
         if self.fault == Defect::SettleTwice
             && let Some(mut found) = self.ledger.all_meters().get(meter).cloned()
@@ -189,7 +209,10 @@ fn context(tenant: &str) -> TenantContext {
     TenantContext {
         tenant_id: tenant.parse().unwrap(),
         lob_id: "retail".parse().unwrap(),
-        principal: Principal { id: "dev-1".to_owned().try_into().unwrap(), kind: PrincipalKind::User },
+        principal: Principal {
+            id: "dev-1".to_owned().try_into().unwrap(),
+            kind: PrincipalKind::User,
+        },
         roles: [Role::Developer].into(),
         scopes: [].into(),
     }
@@ -229,7 +252,13 @@ fn entitlements(tenant: &str, version: u64, sizes: [u64; 3]) -> Entitlements {
     }
 }
 
-fn record(context: &TenantContext, id: &RecordId, open: &Reservation, share: u64, held: Vec<String>) -> UsageRecord {
+fn record(
+    context: &TenantContext,
+    id: &RecordId,
+    open: &Reservation,
+    share: u64,
+    held: Vec<String>,
+) -> UsageRecord {
     let part = |amount: u64| amount * share / 100;
     UsageRecord {
         schema: UsageRecord::SCHEMA,
@@ -252,7 +281,11 @@ fn record(context: &TenantContext, id: &RecordId, open: &Reservation, share: u64
         provider_request_id: None,
         is_streamed: false,
         is_cache_hit: false,
-        usage: TokenUsage { input: part(open.input_tokens), output: part(open.output_tokens), ..TokenUsage::default() },
+        usage: TokenUsage {
+            input: part(open.input_tokens),
+            output: part(open.output_tokens),
+            ..TokenUsage::default()
+        },
         is_estimated: false,
         price_version: "2026-11".to_owned(),
         is_priced: true,
@@ -297,18 +330,36 @@ fn detail(context: &TenantContext, minute: Minute) -> CallDetail {
 #[derive(Debug, Clone)]
 enum Step {
     /// A client calls; `stale` callers go by the limits before the last change.
-    Call { tenant: usize, amount: u64, tokens: u64, share: u64, skew: i64, stale: bool },
+    Call {
+        tenant: usize,
+        amount: u64,
+        tokens: u64,
+        share: u64,
+        skew: i64,
+        stale: bool,
+    },
     /// One of the running functions gets so many turns.
-    Run { which: usize, turns: u8 },
+    Run {
+        which: usize,
+        turns: u8,
+    },
     /// One of them is killed.
-    Kill { which: usize },
+    Kill {
+        which: usize,
+    },
     /// The stream delivers a record, once more perhaps.
-    Deliver { which: usize },
+    Deliver {
+        which: usize,
+    },
     /// The schedule comes.
     Sweep,
-    Wait { minutes: i64 },
+    Wait {
+        minutes: i64,
+    },
     /// An administrator changes limits.
-    Change { sizes: [u64; 3] },
+    Change {
+        sizes: [u64; 3],
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -351,14 +402,16 @@ async fn call(
     (reservation, share): (Reservation, u64),
 ) {
     let context = context(tenant);
-    let (model, family): (ModelId, ModelId) = ("model-a".parse().unwrap(), "vendor".parse().unwrap());
+    let (model, family): (ModelId, ModelId) =
+        ("model-a".parse().unwrap(), "vendor".parse().unwrap());
     let facts = LimitedCall {
         model: &model,
         family: &family,
         priority_class: PriorityClass::Standard,
         now_ms: reservation.minute.start_ms(),
     };
-    let scopes = entitlements(tenant, version, sizes).scopes_of(&context.principal.id, None, &facts);
+    let scopes =
+        entitlements(tenant, version, sizes).scopes_of(&context.principal.id, None, &facts);
     let detail = detail(&context, reservation.minute);
     let admitted = match admit(store, &context, scopes, &id, &reservation, &detail).await {
         Ok(admitted) => admitted,
@@ -371,7 +424,10 @@ async fn call(
     turn(2).await;
     let held = admitted.held.iter().map(ToString::to_string).collect();
     let record = record(&context, &id, &reservation, share, held);
-    assert!(store.put_record(&context, &record).await.unwrap(), "nobody else writes a living call's record");
+    assert!(
+        store.put_record(&context, &record).await.unwrap(),
+        "nobody else writes a living call's record"
+    );
 }
 
 /// What a meter may count at most, going by limits of these sizes.
@@ -430,7 +486,8 @@ fn finish(future: impl Future<Output = ()>) {
 
 /// Runs one history to its end; what was admitted.
 fn history(steps: Vec<Step>, seed: u64, fault: Defect) -> Result<u64, TestCaseError> {
-    let meters = TENANTS.map(|tenant| (Scope::Tenant(tenant.parse().unwrap()), Meter::new(Status::Active, 1)));
+    let meters = TENANTS
+        .map(|tenant| (Scope::Tenant(tenant.parse().unwrap()), Meter::new(Status::Active, 1)));
     let ledger = InMemoryLedger::with_meters(meters);
     let store = Stepped { ledger, delays: Mutex::new(seed), fault };
     let world = World {
@@ -451,7 +508,10 @@ fn history(steps: Vec<Step>, seed: u64, fault: Defect) -> Result<u64, TestCaseEr
                 let version = versions.len() - back;
                 let sizes = versions[version - 1];
                 calls.set(calls.get() + 1);
-                let id = RecordId { call_id: format!("{:x}", calls.get() / 2), attempt: 1 + calls.get() % 2 };
+                let id = RecordId {
+                    call_id: format!("{:x}", calls.get() / 2),
+                    attempt: 1 + calls.get() % 2,
+                };
                 let reservation = Reservation {
                     tenant_id: TENANTS[tenant].parse().unwrap(),
                     amount_nanousd: NanoUsd(amount),
@@ -521,6 +581,12 @@ fn history(steps: Vec<Step>, seed: u64, fault: Defect) -> Result<u64, TestCaseEr
     }
 
     running.clear();
+    come_to_rest(store, world, now)?;
+    Ok(world.admitted.get())
+}
+
+/// Lets the sweep do what is left to do, and adds everything up.
+fn come_to_rest(store: &Stepped, world: &World, now: Minute) -> Result<(), TestCaseError> {
     let end = Minute(now.0 + LIFE + 2).start_ms();
     let mut rounds = 0;
     loop {
@@ -547,11 +613,12 @@ fn history(steps: Vec<Step>, seed: u64, fault: Defect) -> Result<u64, TestCaseEr
         *counted.entry(meter_ref.scope).or_default() += meter.counters.get(total);
     }
     for (scope, counted) in counted {
-        let is_of = |record: &&UsageRecord| scope.tenant_id().is_none_or(|id| *id == record.tenant_id);
+        let is_of =
+            |record: &&UsageRecord| scope.tenant_id().is_none_or(|id| *id == record.tenant_id);
         let spent: u64 = records.iter().filter(is_of).map(|it| it.cost_nanousd.0).sum();
         prop_assert_eq!(counted, spent, "what {} counts is what its records say", scope);
     }
-    Ok(world.admitted.get())
+    Ok(())
 }
 
 fn histories() -> impl Strategy<Value = (Vec<Step>, u64)> {
@@ -559,10 +626,15 @@ fn histories() -> impl Strategy<Value = (Vec<Step>, u64)> {
 }
 
 fn runner(cases: u32) -> TestRunner {
-    TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() })
+    TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })
 }
 
 /// How many histories; a longer run asks for more by `WEIR_HISTORIES`.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn cases() -> u32 {
     std::env::var("WEIR_HISTORIES").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
 }
@@ -583,7 +655,8 @@ fn no_order_of_things_overruns_a_limit_loses_a_call_or_counts_one_twice() {
 #[test]
 fn what_a_careless_implementation_would_do_is_found() {
     for fault in [Defect::CheckThenAct, Defect::SettleTwice] {
-        let ran = runner(2_000).run(&histories(), |(steps, seed)| history(steps, seed, fault).map(|_| ()));
+        let ran = runner(2_000)
+            .run(&histories(), |(steps, seed)| history(steps, seed, fault).map(|_| ()));
         assert!(matches!(ran, Err(TestError::Fail(..))), "{fault:?} goes unnoticed");
     }
 }

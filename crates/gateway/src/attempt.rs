@@ -30,7 +30,7 @@ pub(crate) struct Priced {
     pub(crate) price: Price,
     pub(crate) price_version: String,
     /// Whether there is a price; where a tenant may do without, `price` is nothing.
-    pub(crate) is_priced: bool,
+    pub(crate) has_price: bool,
     /// The service tier that the price is for.
     pub(crate) service_tier: ServiceTier,
     pub(crate) bound: TokenBound,
@@ -42,7 +42,7 @@ impl Priced {
     /// # Errors
     /// If it would be free for want of one.
     pub(crate) fn check(&self) -> Result<(), ApiError> {
-        if !self.is_priced || self.price.covers(&self.bound.most()) {
+        if !self.has_price || self.price.covers(&self.bound.most()) {
             Ok(())
         } else {
             Err(ApiError::unpriced_model(self.model.id.as_str()))
@@ -168,7 +168,7 @@ impl Attempt {
             profile_scope: ProfileScope::of_model_id(&target.model.provider_model_id),
             service_tier: target.service_tier,
             price_version: target.price_version.clone(),
-            is_priced: target.is_priced,
+            is_priced: target.has_price,
             images: bound.images,
             search_units: bound.search_units,
             guardrail_units: bound.guardrail_units,

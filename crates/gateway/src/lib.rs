@@ -81,7 +81,8 @@ pub(crate) async fn generate<P: Ports>(
     let conversation = asked.session.map(str::to_owned).or_else(|| request.affinity_key());
     let affinity = conversation.map(|key| hash(context.tenant_id.as_str(), &key));
     let name = request.model().to_owned();
-    let mut engine = Engine::begin(state, call, context, subject, &name, asked.project, affinity).await?;
+    let mut engine =
+        Engine::begin(state, call, context, subject, &name, asked.project, affinity).await?;
 
     let entry = is_cacheable(request.dialect())
         .then(|| {

@@ -61,29 +61,34 @@ impl Route {
             profile_scope: ProfileScope::of_model_id(&model.provider_model_id),
             service_tier: bound.service_tier,
         };
-        let quote = self.catalog.prices().quote(&model.id, &terms, now_s);
-        let is_priced = quote.is_some();
-        if !is_priced && !self.entitlements.tenant.settings.allow_unpriced {
+        let prices = self.catalog.prices();
+        let quote = prices.quote(&model.id, &terms, now_s);
+        let has_price = quote.is_some();
+        // What is priced on other terms is not free on these, whatever the tenant may use.
+        let has_other_price = !has_price && prices.has_any(&model.id, now_s);
+        if !has_price && (has_other_price || !self.entitlements.tenant.settings.allow_unpriced) {
             return Err(match terms.service_tier {
-                ServiceTier::Default => ApiError::unpriced_model(model.id.as_str()),
-                tier => ApiError::unpriced_tier(model.id.as_str(), tier.as_str()),
+                tier if has_other_price && tier != ServiceTier::Default => {
+                    ApiError::unpriced_tier(model.id.as_str(), tier.as_str())
+                }
+                _ => ApiError::unpriced_model(model.id.as_str()),
             });
         }
         let (price, price_version) = match quote {
             Some(Quote { price, version }) => (price.clone(), version),
             None => (Price::default(), UNPRICED.to_owned()),
         };
-        let priced = Priced {
+        let target = Priced {
             model: Arc::clone(model),
             provider: Arc::clone(provider),
             price,
             price_version,
-            is_priced,
+            has_price,
             service_tier: terms.service_tier,
             bound,
         };
-        priced.check()?;
-        Ok(priced)
+        target.check()?;
+        Ok(target)
     }
 }
 
@@ -108,14 +113,16 @@ pub(crate) async fn resolve<P: Ports>(
     loop {
         let (entitlements, catalog) = configuration(state, context, freshness, now_ms).await?;
         let project_id = entitlements.project_of(&context.principal.id, project);
-        if freshness == Freshness::Remembered && (!entitlements.is_active() || project_id.is_err()) {
+        if freshness == Freshness::Remembered && (!entitlements.is_active() || project_id.is_err())
+        {
             freshness = Freshness::Recent;
             continue;
         }
         if !entitlements.is_active() {
             return Err(suspended(context, &entitlements, now_ms));
         }
-        let project_id = project_id.map_err(|unknown| ApiError::unknown_project(&unknown.project))?;
+        let project_id =
+            project_id.map_err(|unknown| ApiError::unknown_project(&unknown.project))?;
         let allowed_models: Vec<Arc<Model>> = entitlements
             .tenant
             .models

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use admission::{Cap, Denial, Metric, OnExhausted, Scope, StoreError};
+use admission::{Cap, Denial, Metric, Minute, OnExhausted, Scope, StoreError};
 use http::{HeaderName, HeaderValue, Method, Response, header};
 use inference::{BadRequest, Family, Fault, FaultKind, ProviderError, ReadCatalogError};
 use tenancy::PermissionDenied;
@@ -161,7 +161,7 @@ impl ApiError {
                 Self { retry: Retry::AfterMs(1_000), ..error }
             }
             Denial::Exceeded { cap, used, requested, resets } => {
-                let resets = resets.map(|minute| minute.to_rfc3339());
+                let resets = resets.map(Minute::to_rfc3339);
                 exceeded(scope, denial, cap, (*used, *requested), resets.as_deref(), now_ms)
             }
         }
@@ -319,7 +319,7 @@ impl From<&ProviderError> for ApiError {
 
 #[cfg(test)]
 mod tests {
-    use admission::{Calendar, Counter, Minute, Period};
+    use admission::{Calendar, Counter, Period};
 
     use super::*;
 

@@ -32,9 +32,8 @@ pub fn rate_limit_headers(admitted: &Admitted, family: Family, now_ms: i64) -> H
         }
     };
     for (kind, metric) in KINDS {
-        let is_meant = |counter: Counter| {
-            counter.metric == metric && counter.period == Period::Minute
-        };
+        let is_meant =
+            |counter: Counter| counter.metric == metric && counter.period == Period::Minute;
         let Some(Left { remaining, limit, .. }) = tightest(admitted, is_meant) else { continue };
         for (name, value) in [
             ("limit", limit.to_string()),
@@ -92,7 +91,12 @@ mod tests {
 
     use super::*;
 
-    fn scope(scope: Scope, shards: u16, caps: &[(Metric, Period, u64)], used: u64) -> (LimitedScope, Standing) {
+    fn scope(
+        scope: Scope,
+        shards: u16,
+        caps: &[(Metric, Period, u64)],
+        used: u64,
+    ) -> (LimitedScope, Standing) {
         let cap = |(metric, period, allowed): &(Metric, Period, u64)| Cap {
             limit_id: "a".to_owned(),
             counter: Counter::of(*metric, *period),

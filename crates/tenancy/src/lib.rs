@@ -15,5 +15,6 @@ pub use id::{InvalidId, LobId, ModelId, ProjectId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
 pub use role::{Permission, PermissionDenied, Role, Scope};
 pub use tenant::{
-    ModelAllowlist, PriorityClass, Project, ResponseCache, Status, Tenant, TenantContext, TenantSettings,
+    ModelAllowlist, PriorityClass, Project, ResponseCache, Status, Tenant, TenantContext,
+    TenantSettings,
 };

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LobId, ModelId, Permission, PermissionDenied, Principal, PrincipalId, ProjectId, Role, Scope, TenantId,
+    LobId, ModelId, Permission, PermissionDenied, Principal, PrincipalId, ProjectId, Role, Scope,
+    TenantId,
 };
 
 /// Whether a tenant or line of business may be served.

@@ -7,5 +7,5 @@ use socket::{State, handle};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let state = State::from_env().await?;
-    run(service_fn(|event| handle(&state, event))).await
+    run(service_fn(|event| Box::pin(handle(&state, event)))).await
 }

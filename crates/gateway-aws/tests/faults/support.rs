@@ -257,7 +257,10 @@ impl Gateway {
             assert_eq!(open.len(), records.len(), "{scope}: an attempt without a record");
         }
         for record in &records {
-            assert!(record.cost_nanousd <= record.reserved_nanousd, "more than reserved: {record:?}");
+            assert!(
+                record.cost_nanousd <= record.reserved_nanousd,
+                "more than reserved: {record:?}"
+            );
             settle(ledger, record).await.unwrap();
         }
         for scope in &self.scopes {

@@ -24,7 +24,9 @@ pub(super) fn bound(
 ) -> Result<TokenBound, BadRequest> {
     let is_dropped = |field: &str| model.drop_fields.iter().any(|name| name == field);
     let tier = Field::of_body(request.body(), "service_tier");
-    let service_tier = tier.filter(|_| !is_dropped("service_tier")).map_or(Ok(ServiceTier::Default), |it| it.openai_service_tier())?;
+    let service_tier = tier
+        .filter(|_| !is_dropped("service_tier"))
+        .map_or(Ok(ServiceTier::Default), |it| it.openai_service_tier())?;
     let is_old = Field::of_body(request.body(), "max_tokens").is_some();
     let field = if is_old { "max_tokens" } else { "max_completion_tokens" };
     let max_tokens = max_tokens_of(request.max_output_tokens(), field, model, default_max_tokens)?;

@@ -144,7 +144,9 @@ impl<'a> Field<'a> {
     pub(crate) fn service_tier(&self) -> Result<ServiceTier, BadRequest> {
         let tier = ServiceTier::of(self.str()?).filter(|tier| *tier != ServiceTier::Batch);
         tier.ok_or_else(|| {
-            self.unsupported("must be `default`, `flex` or `priority`: other tiers have no price here.")
+            self.unsupported(
+                "must be `default`, `flex` or `priority`: other tiers have no price here.",
+            )
         })
     }
 

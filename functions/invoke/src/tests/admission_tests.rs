@@ -97,7 +97,11 @@ async fn a_spent_budget_refuses_the_next_call_of_that_tenant_only() {
     assert_eq!(gateway.provider_calls(), 2);
     let alerts = gateway.state.ledger.all_alerts();
     let told: Vec<_> = alerts.keys().map(String::as_str).collect();
-    assert_eq!(told, ["tenants/acme#budget-month#1793491200#exhausted"], "once, however many are refused");
+    assert_eq!(
+        told,
+        ["tenants/acme#budget-month#1793491200#exhausted"],
+        "once, however many are refused"
+    );
 }
 
 #[tokio::test]
@@ -163,7 +167,8 @@ async fn a_call_that_has_ended_makes_room_for_the_next_at_once() {
 
 #[tokio::test]
 async fn a_project_has_limits_and_a_line_of_its_own() {
-    let gateway = Gateway::new(vec![], vec![Script::Whole(whole("Hi")), Script::Whole(whole("Hi"))]);
+    let gateway =
+        Gateway::new(vec![], vec![Script::Whole(whole("Hi")), Script::Whole(whole("Hi"))]);
     {
         let mut tenants = gateway.configuration.tenants.lock().unwrap();
         let of = tenants.get_mut("acme").unwrap();
@@ -185,7 +190,7 @@ async fn a_project_has_limits_and_a_line_of_its_own() {
     let records = gateway.state.ledger.all_records();
     let of: Vec<_> = records.iter().filter_map(|it| it.project_id.as_ref()).collect();
     assert_eq!((records.len(), of.len()), (2, 1));
-    assert_eq!(records.iter().filter(|it| it.tags.get("cost-center").is_some()).count(), 1);
+    assert_eq!(records.iter().filter(|it| it.tags.contains_key("cost-center")).count(), 1);
 }
 
 #[tokio::test]

@@ -61,8 +61,7 @@ async fn pieces_are_passed_on_while_the_model_still_talks() {
 
 #[tokio::test]
 async fn a_streamed_answer_ends_with_done_and_one_record() {
-    let gateway =
-        Gateway::new(vec![], vec![Script::Events(text_events(&["Hel", "lo"]))]);
+    let gateway = Gateway::new(vec![], vec![Script::Events(text_events(&["Hel", "lo"]))]);
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(
         answer.contains(r#""content":"Hel""#) && answer.ends_with("data: [DONE]\n\n"),

@@ -22,8 +22,7 @@ async fn a_refusal_by_the_provider_has_a_status_and_costs_nothing() {
         (streamed("converse-a"), ProviderErrorKind::InvalidRequest, StatusCode::BAD_REQUEST),
         (streamed("native-b"), ProviderErrorKind::AccessDenied, StatusCode::FORBIDDEN),
     ] {
-        let gateway =
-            Gateway::new(vec![], vec![Script::Refuse(provider_error(kind, false))]);
+        let gateway = Gateway::new(vec![], vec![Script::Refuse(provider_error(kind, false))]);
         let response = gateway.send("acme", &request).await;
         assert_eq!(response.status(), status);
         assert!(body(response).await["error"]["message"].is_string());
@@ -129,9 +128,8 @@ async fn a_spent_budget_refuses_every_dialect() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thinking_model_keeps_its_caller_waiting_with_signs_of_life() {
-    let think = |kind: Vec<_>| {
-        Gateway::new(vec![], vec![Script::Think(Duration::from_secs(25), kind)])
-    };
+    let think =
+        |kind: Vec<_>| Gateway::new(vec![], vec![Script::Think(Duration::from_secs(25), kind)]);
     let gateway = think(text_events(&["Hi"]));
     let answer = text(gateway.send("acme", &streamed("converse-a")).await).await;
     assert!(answer.starts_with(": keep-alive\n\n: keep-alive\n\ndata: "), "{answer}");

@@ -7,3 +7,4 @@ mod remembered;
 mod routing;
 mod support;
 mod unary;
+mod unpriced;

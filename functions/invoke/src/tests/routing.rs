@@ -130,8 +130,7 @@ async fn a_model_by_its_own_name_is_asked_again_only_if_nothing_can_have_run() {
 #[tokio::test]
 async fn garbage_in_place_of_an_answer_is_a_failure() {
     let garbage = || Script::Bytes(vec![Ok(Bytes::from_static(b"<html>"))]);
-    let gateway =
-        Gateway::new(vec![], vec![garbage(), garbage(), Script::Whole(whole("Hi"))]);
+    let gateway = Gateway::new(vec![], vec![garbage(), garbage(), Script::Whole(whole("Hi"))]);
     let response = gateway.send("acme", &chat("resilient")).await;
     assert_eq!(response.headers()["x-weir-model"], "native-b");
 }

@@ -272,7 +272,11 @@ impl Gateway {
     }
 
     /// The same, and `acme` may use `further` models.
-    pub(super) fn with_models(limits: Vec<LimitRule>, scripts: Vec<Script>, further: &[Model]) -> Self {
+    pub(super) fn with_models(
+        limits: Vec<LimitRule>,
+        scripts: Vec<Script>,
+        further: &[Model],
+    ) -> Self {
         let price = Price {
             input: PicoUsd(1_000_000),
             output: PicoUsd(10_000_000),
@@ -288,7 +292,12 @@ impl Gateway {
             version: "2026-11".into(),
             valid_from: 0,
             valid_until: None,
-            models: models.iter().map(|model| (model.id.clone(), price.clone().into())).collect(),
+            // A model of that name is one that nobody has priced.
+            models: models
+                .iter()
+                .filter(|model| !model.id.as_str().starts_with("unpriced"))
+                .map(|model| (model.id.clone(), price.clone().into()))
+                .collect(),
         };
         let resilient = Alias {
             name: "resilient".parse().unwrap(),
@@ -301,7 +310,12 @@ impl Gateway {
             has_affinity: false,
         };
         let mut tenants = [
-            entitlements("acme", "retail", &["converse-a", "native-b", "unregistered-c"], limits.clone()),
+            entitlements(
+                "acme",
+                "retail",
+                &["converse-a", "native-b", "unregistered-c"],
+                limits.clone(),
+            ),
             entitlements("globex", "markets", &["native-b"], limits),
         ];
         tenants[0].tenant.models.0.extend(further.iter().map(|model| model.id.clone()));
