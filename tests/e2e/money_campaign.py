@@ -14,6 +14,8 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,20 @@ from money_round import TROUBLE, VICTIMS, Result, Round
 from stack import ROOT, Stack
 
 
-def renew_processes(stack: Stack) -> None:
-    """Ends every idle process of a function, so that the next one has a clock of its own."""
-    Chaos(stack).set(clock_skew_library=clock_skew_library(), clock_skew_s=TROUBLE["clock_skew_s"])
+@contextmanager
+def turned_clocks(stack: Stack) -> Iterator[None]:
+    """Every process of a function has a clock of its own, and afterwards the right one again."""
+    chaos = Chaos(stack)
+    chaos.set(clock_skew_library=clock_skew_library(), clock_skew_s=TROUBLE["clock_skew_s"])
+    _renew_processes(stack)
+    try:
+        yield
+    finally:
+        chaos.set()
+        _renew_processes(stack)
+
+
+def _renew_processes(stack: Stack) -> None:
     functions = Functions(stack)
     for output in [*VICTIMS, "AuthorizerFunctionName"]:
         for process in functions.processes(output):
@@ -96,7 +109,13 @@ def main() -> int:
     options = parser.parse_args()
 
     stack = Stack.load()
-    renew_processes(stack)
+    with turned_clocks(stack):
+        results = run(stack, options)
+    return int(any(result.faults for result in results))
+
+
+def run(stack: Stack, options: argparse.Namespace) -> list[Result]:
+    """Runs the rounds, and says after each how it went."""
     started = time.monotonic()
     results: list[Result] = []
     for seed in range(options.seed, options.seed + options.rounds):
@@ -113,7 +132,7 @@ def main() -> int:
         if result.faults and options.until_fault:
             break
     print(markdown(summary(results, time.monotonic() - started)))
-    return int(any(result.faults for result in results))
+    return results
 
 
 def line(result: Result) -> str:

@@ -17,6 +17,7 @@ from functions import Functions
 from ledger import Ledger, Meter
 from money_books import Books
 from money_calls import Answers, Call, make_all
+from money_elsewhere import hour_of, lake_faults, lake_rows
 from money_limits import MODELS, Bound, Plan
 from money_watch import Watch
 from prices import prices
@@ -226,7 +227,7 @@ class Round:
             result.faults.append(str(error))
         swept = collections.Counter[str]()
         for _ in range(SWEEPS):
-            swept.update(functions.sweep())
+            swept.update({name: count for name, count in functions.sweep().items() if isinstance(count, int)})
             if not any(_open_calls(ledger, scope) for scope in world.scopes):
                 break
         result.swept = dict(swept)
@@ -252,6 +253,10 @@ class Round:
         books.check_records(set(answers.succeeded))
         expected = {record["SK"]: world.meters_of(record) for record in books.all_records}
         books.check_meters(meters, expected, CLOCK_SKEW_S * 1000)
+        if "LakeBucketName" in self.stack.outputs:
+            hours = {hour_of(record["call_id"]) for record in books.all_records}
+            result.faults += lake_faults(lake_rows(self.stack, hours), books.all_records)
+            result.compared["lake"] = True
         result.books = dict(books.counts)
         result.clock_skew_s = _skews(books, answers)
         result.faults += books.faults

@@ -10,6 +10,7 @@ import pytest
 
 from ledger import Meter
 from money_books import Books
+from money_elsewhere import hour_of, lake_faults, statement_faults
 from money_limits import Bound
 from money_watch import Watch
 
@@ -95,6 +96,44 @@ def test_each_fault_is_found(plant: Callable[..., Any], found: str) -> None:
     books = copy.deepcopy(good())
     plant(*books)
     assert any(found in fault for fault in faults(*books)), faults(*books)
+
+
+def stored() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Two records, and the rows of the lake that they are."""
+    records = [record("a", lob_id="l"), record("b", lob_id="l")]
+    same = {"attempt": 1, "tenant_id": "t", "lob_id": "l", "model": "nova-pro", "outcome": "completed", "is_estimated": False}
+    row = {**same, "input_tokens": 10, "output_tokens": 5, "cost_nanousd": 24_000}
+    return records, [{**row, "call_id": "a"}, {**row, "call_id": "b"}, {**row, "call_id": "x", "tenant_id": "other"}]
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda rows: None, None),
+        (lambda rows: rows.pop(0), "lost: USAGE#a#1 stands 0 times"),
+        (lambda rows: rows.append(rows[0]), "doubled: USAGE#a#1 stands 2 times"),
+        (lambda rows: rows[0].update(cost_nanousd=1), "the lake says"),
+        (lambda rows: rows.append({**rows[0], "attempt": 2}), "which is no record"),
+    ],
+)
+def test_a_lake_is_compared_row_by_row(plant: Callable[..., Any], found: str | None) -> None:
+    records, rows = stored()
+    plant(rows)
+    faults = lake_faults(rows, records)
+    assert (faults == []) if found is None else any(found in fault for fault in faults), faults
+
+
+def test_a_statement_is_compared_with_the_records_it_bills() -> None:
+    records, _ = stored()
+    line = {"model": "nova-pro", "calls": 2, "records": 2, "estimated_records": 0, "cost_nanousd": 48_000}
+    assert statement_faults({"lines": [line], "totals": line}, records) == []
+    assert statement_faults({"lines": [line], "totals": {**line, "cost_nanousd": 48_001}}, records)
+    assert statement_faults({"lines": [{**line, "records": 1}], "totals": line}, records)
+    assert statement_faults({"lines": [{**line, "model": "nova-lite"}], "totals": line}, records)
+
+
+def test_an_id_says_in_which_hour_its_call_began() -> None:
+    assert hour_of("01a21366a8ee7000800000000000000f").isoformat() == "2026-11-25T15:00:00+00:00"
 
 
 class _Ledger:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
-from money_campaign import line, renew_processes
+from money_campaign import line, turned_clocks
 from money_round import Round
 from stack import Stack
 
@@ -15,9 +16,10 @@ CALLS = 300
 
 
 @pytest.fixture(scope="module")
-def turned(stack: Stack) -> None:
-    """Every process of a function that is still idle gets another clock."""
-    renew_processes(stack)
+def turned(stack: Stack) -> Iterator[None]:
+    """Clocks are wrong meanwhile, and right again for the tests that follow."""
+    with turned_clocks(stack):
+        yield
 
 
 @pytest.mark.usefixtures("turned")

@@ -168,14 +168,14 @@ def _take(mapping: dict, table_name: str) -> _Delivery | None:
     """The next batch of the stream; None when there is none for the function."""
     mapping_id = mapping["UUID"]
     position = _position(mapping_id, mapping, table_name)
-    batch = dynamodb.stream_records_since(table_name, position, mapping.get("BatchSize", 100))
-    if not batch:
-        return None
-    wanted = lambda_svc._apply_filter_criteria(batch, mapping)
-    if not wanted:
-        _advance(mapping_id, position + len(batch))
-        return None
-    return _Delivery(end=position + len(batch), slices=[_Slice(wanted)])
+    while batch := dynamodb.stream_records_since(table_name, position, mapping.get("BatchSize", 100)):
+        wanted = lambda_svc._apply_filter_criteria(batch, mapping)
+        if wanted:
+            return _Delivery(end=position + len(batch), slices=[_Slice(wanted)])
+        # Nothing for the function: no reason to wait for the next look.
+        position += len(batch)
+        _advance(mapping_id, position)
+    return None
 
 
 def _poll_mapping(mapping: dict) -> bool:
