@@ -185,6 +185,17 @@ pub trait LimitStore: Send + Sync {
         layout: MeterLayout,
     ) -> impl Future<Output = Result<Vec<Meter>, StoreError>> + Send;
 
+    /// Brings the counts of a scope's meters for `models`, in the windows of `now`, to `used` at least:
+    /// what they missed while no limit needed them.
+    fn seed(
+        &self,
+        scope: &Scope,
+        models: &ModelSelector,
+        layout: MeterLayout,
+        used: &Counters,
+        now: Minute,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Writes a request for a raise, with its audit entry.
     fn put_raise(
         &self,

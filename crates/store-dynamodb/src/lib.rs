@@ -1,6 +1,7 @@
 //! Tenants, catalog, ledger and content in DynamoDB: the only code that knows table keys.
 
 mod alerts;
+mod billing;
 mod client;
 mod configuration;
 mod content;
@@ -11,8 +12,11 @@ mod key;
 mod ledger;
 mod level;
 mod limits;
+mod rollup;
+mod seeding;
 mod settlement;
 
+pub use crate::billing::BillingBooks;
 pub use crate::content::Content;
 pub use client::client;
 pub use configuration::Configuration;
@@ -20,3 +24,4 @@ pub use directory::DynamoDirectory;
 pub use health::TargetHealth;
 pub use ledger::Ledger;
 pub use limits::LimitTables;
+pub use rollup::Rollups;

@@ -8,8 +8,9 @@
 use std::collections::HashMap;
 
 use admission::{
-    AuditEntry, LimitChange, LimitOwner, LimitSet, LimitStore, Meter, MeterLayout, MeterRef,
-    ModelSelector, RaiseRequest, RaiseStatus, Scope, SettlementStore as _, Shard, StoreError,
+    AuditEntry, Counters, LimitChange, LimitOwner, LimitSet, LimitStore, Meter, MeterLayout,
+    MeterRef, Minute, ModelSelector, Part, RaiseRequest, RaiseStatus, Scope, SettlementStore as _,
+    Shard, StoreError,
 };
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -345,6 +346,24 @@ impl LimitStore for LimitTables {
         };
         let meters = try_join_all((0..layout.shards.max(1)).map(read)).await?;
         Ok(meters.into_iter().flatten().collect())
+    }
+
+    async fn seed(
+        &self,
+        scope: &Scope,
+        models: &ModelSelector,
+        layout: MeterLayout,
+        used: &Counters,
+        now: Minute,
+    ) -> Result<(), StoreError> {
+        let shards = layout.shards.max(1);
+        let seed = |number| {
+            let shard = Shard { epoch: layout.epoch, number };
+            let meter = MeterRef { scope: scope.clone(), models: models.clone(), shard };
+            let part = Part { index: number, of: shards };
+            async move { self.ledger.seed(&meter, part, used, now).await }
+        };
+        try_join_all((0..shards).map(seed)).await.map(|_| ())
     }
 
     async fn put_raise(

@@ -90,6 +90,17 @@ impl LimitStore for Fake {
         unreachable!("alerts change nothing")
     }
 
+    async fn seed(
+        &self,
+        _: &Scope,
+        _: &ModelSelector,
+        _: MeterLayout,
+        _: &admission::Counters,
+        _: Minute,
+    ) -> Result<(), StoreError> {
+        unreachable!("alerts change nothing")
+    }
+
     async fn put_raise(
         &self,
         _: &LimitOwner,

@@ -1,19 +1,21 @@
 //! The edge to the machine: environment, clock, tables.
 
+use std::collections::BTreeMap;
 use std::env::VarError;
 use std::time::SystemTime;
 
 use admission::{
-    AuditEntry, Calendar, EntitlementStore, Entitlements, LimitChange, LimitOwner, LimitSet,
-    LimitStore, Meter, MeterLayout, ModelSelector, RaiseRequest, Scope, SettlementStore as _,
-    StoreError, UnknownTimeZone,
+    AuditEntry, Calendar, CallDetail, Counters, EntitlementStore, Entitlements, LimitChange,
+    LimitOwner, LimitSet, LimitStore, Meter, MeterLayout, Minute, ModelSelector, RaiseRequest,
+    Scope, SettlementStore, StoreError, UnknownTimeZone,
 };
+use inference::CatalogStore as _;
 use jiff::Timestamp;
 use metering::{Granularity, RecordId, RollupError, RollupRow, RollupStore, UsageRecord};
 use store_dynamodb::{Configuration, Ledger, LimitTables, Rollups};
-use tenancy::{LobId, TenantContext, TenantId};
+use tenancy::{LobId, ModelId, TenantContext, TenantId};
 
-use crate::{RecordReader, State};
+use crate::{DetailReader, FamilyReader, RecordReader, State};
 
 /// Attempts of one call that are looked for: more than any call makes.
 const MAX_ATTEMPTS: u32 = 32;
@@ -96,6 +98,27 @@ impl RecordReader for Tables {
     }
 }
 
+impl DetailReader for Tables {
+    async fn detail(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<CallDetail>, StoreError> {
+        SettlementStore::detail(&self.ledger, tenant_id, id).await
+    }
+}
+
+impl FamilyReader for Tables {
+    async fn families(&self) -> Result<BTreeMap<ModelId, ModelId>, StoreError> {
+        let catalog = self.configuration.catalog().await.map_err(|error| StoreError {
+            operation: "read the catalog",
+            subject: "families of models".to_owned(),
+            source: error.into(),
+        })?;
+        Ok(catalog.models.values().map(|model| (model.id.clone(), model.family())).collect())
+    }
+}
+
 impl RollupStore for Tables {
     async fn rollups(
         &self,
@@ -153,6 +176,17 @@ impl LimitStore for Tables {
         layout: MeterLayout,
     ) -> Result<Vec<Meter>, StoreError> {
         self.limits.meters_of(scope, models, layout).await
+    }
+
+    async fn seed(
+        &self,
+        scope: &Scope,
+        models: &ModelSelector,
+        layout: MeterLayout,
+        used: &Counters,
+        now: Minute,
+    ) -> Result<(), StoreError> {
+        self.limits.seed(scope, models, layout, used, now).await
     }
 
     async fn put_raise(

@@ -31,7 +31,7 @@ use crate::route::Route;
 
 pub(crate) use crate::ask::{Ask, refuse_unknown};
 pub use crate::environment::{StartError, Tables};
-pub use crate::ports::{RecordReader, Store};
+pub use crate::ports::{DetailReader, FamilyReader, RecordReader, Store};
 
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
 //! What this function needs of its tables.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
-use admission::{EntitlementStore, LimitStore, StoreError};
-use metering::{RollupStore, UsageRecord};
-use tenancy::TenantContext;
+use admission::{CallDetail, EntitlementStore, LimitStore, StoreError};
+use metering::{RecordId, RollupStore, UsageRecord};
+use tenancy::{ModelId, TenantContext, TenantId};
 
 /// Reads the records of a tenant's calls.
 pub trait RecordReader: Send + Sync {
@@ -17,7 +18,31 @@ pub trait RecordReader: Send + Sync {
     ) -> impl Future<Output = Result<Vec<UsageRecord>, StoreError>> + Send;
 }
 
-/// All that is read and written.
-pub trait Store: LimitStore + EntitlementStore + RecordReader + RollupStore {}
+/// Reads what is known of calls that are running.
+pub trait DetailReader: Send + Sync {
+    /// What was known of a provider call before it was made.
+    fn detail(
+        &self,
+        tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> impl Future<Output = Result<Option<CallDetail>, StoreError>> + Send;
+}
 
-impl<S: LimitStore + EntitlementStore + RecordReader + RollupStore> Store for S {}
+/// Reads which family each registered model is of.
+pub trait FamilyReader: Send + Sync {
+    /// Families by model.
+    fn families(
+        &self,
+    ) -> impl Future<Output = Result<BTreeMap<ModelId, ModelId>, StoreError>> + Send;
+}
+
+/// All that is read and written.
+pub trait Store:
+    LimitStore + EntitlementStore + RecordReader + DetailReader + FamilyReader + RollupStore
+{
+}
+
+impl<S> Store for S where
+    S: LimitStore + EntitlementStore + RecordReader + DetailReader + FamilyReader + RollupStore
+{
+}

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use admission::{
-    AuditEntry, EntitlementStore, Entitlements, LimitChange, LimitOwner, LimitRule, LimitSet,
-    LimitStore, Meter, MeterLayout, ModelSelector, RaiseRequest, RaiseStatus, Scope, ScopeLimits,
-    StoreError, TenantLimits,
+    AuditEntry, CallDetail, Counters, EntitlementStore, Entitlements, LimitChange, LimitOwner,
+    LimitRule, LimitSet, LimitStore, Meter, MeterLayout, Minute, ModelSelector, RaiseRequest,
+    RaiseStatus, Scope, ScopeLimits, StoreError, TenantLimits,
 };
 use metering::fakes::InMemoryUsage;
 use metering::{
-    AggregationStore as _, Delivery, Granularity, RollupError, RollupKey, RollupRow, RollupStore,
-    UsageRecord,
+    AggregationStore as _, Delivery, Granularity, RecordId, RollupError, RollupKey, RollupRow,
+    RollupStore, UsageRecord,
 };
-use tenancy::{LobId, Status, Tenant, TenantContext, TenantId};
+use tenancy::{LobId, ModelId, Status, Tenant, TenantContext, TenantId};
 
-use crate::RecordReader;
+use crate::{DetailReader, FamilyReader, RecordReader};
 
 /// All tables.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub(super) struct Data {
     /// The version that each tenant's meter knows.
     pub(super) known: BTreeMap<TenantId, u64>,
     pub(super) records: Vec<UsageRecord>,
+    /// By `RecordId::open_key`.
+    pub(super) details: BTreeMap<String, CallDetail>,
     pub(super) failing: BTreeSet<&'static str>,
     /// Changes that others make just before the next one.
     pub(super) others: Vec<(LimitOwner, Vec<LimitRule>)>,
@@ -180,6 +182,21 @@ impl LimitStore for Fake {
         Ok(data.meters.get(&(scope.clone(), models.clone())).cloned().into_iter().collect())
     }
 
+    async fn seed(
+        &self,
+        scope: &Scope,
+        models: &ModelSelector,
+        _layout: MeterLayout,
+        used: &Counters,
+        now: Minute,
+    ) -> Result<(), StoreError> {
+        let mut data = self.begin("seed")?;
+        let meter = data.meters.entry((scope.clone(), models.clone()));
+        let meter = meter.or_insert_with(|| Meter::new(Status::Active, 0));
+        (meter.counters, meter.minute) = (*used, Some(now));
+        Ok(())
+    }
+
     async fn put_raise(
         &self,
         owner: &LimitOwner,
@@ -245,6 +262,24 @@ impl Fake {
         let delivery = Delivery { sequence: sequence.to_string(), record: record.clone() };
         let key = RollupKey::of(record);
         self.1.add_live(record.hour(), &key, &[&delivery]).await.unwrap();
+    }
+}
+
+impl DetailReader for Fake {
+    async fn detail(
+        &self,
+        _tenant_id: &TenantId,
+        id: &RecordId,
+    ) -> Result<Option<CallDetail>, StoreError> {
+        Ok(self.begin("detail")?.details.get(&id.open_key()).cloned())
+    }
+}
+
+impl FamilyReader for Fake {
+    async fn families(&self) -> Result<BTreeMap<ModelId, ModelId>, StoreError> {
+        let family =
+            |(model, family): (&str, &str)| (model.parse().unwrap(), family.parse().unwrap());
+        Ok([("model-a", "family-x"), ("model-b", "family-y")].map(family).into())
     }
 }
 

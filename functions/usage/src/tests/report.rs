@@ -259,3 +259,93 @@ async fn without_parameters_it_is_ones_own_of_this_month() {
     // The hour that begins now has not begun before.
     assert_eq!(answer.body["total"]["cost_nanousd"], 1);
 }
+
+/// The counts that a new limit of `scope` finds, as `usd_month`, `req_day`.
+async fn found(state: &State<Fake>, scope: &str, models: &str) -> Vec<(String, u64, u64)> {
+    let limit =
+        json!({"id": "new", "metric": "cost", "period": "month", "amount": 5, "thresholds": []});
+    let mut limit = limit;
+    if !models.is_empty() {
+        limit["models"] = serde_json::from_str(models).unwrap();
+    }
+    state.store.data().rules.clear();
+    state.store.data().meters.clear();
+    let answer =
+        super::support::put(state, "org_admin@acme", scope, &json!({"limits": [limit]})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let count = |metric, period| admission::Counter::of(metric, period).unwrap();
+    let data = state.store.data();
+    let meters = data.meters.iter().map(|((scope, models), meter)| {
+        let name = admission::MeterRef {
+            scope: scope.clone(),
+            models: models.clone(),
+            shard: admission::Shard::default(),
+        };
+        let usd = meter.counters.get(count(admission::Metric::Cost, admission::Period::Month));
+        let requests =
+            meter.counters.get(count(admission::Metric::Requests, admission::Period::Day));
+        (name.to_string(), usd, requests)
+    });
+    meters.collect()
+}
+
+#[tokio::test]
+async fn a_new_limit_finds_what_was_used_before_it() {
+    let state = used().await;
+    let one = |name: &str, usd, requests| vec![(name.to_owned(), usd, requests)];
+    assert_eq!(found(&state, "lobs/retail", "").await, one("lob=retail", 11_111, 4));
+    assert_eq!(found(&state, "org", "").await, one("org", 111_111, 5));
+    assert_eq!(
+        found(&state, "org", r#"{"model":"model-b"}"#).await,
+        one("org model=model-b", 100, 1)
+    );
+    let family = found(&state, "tenants/acme", r#"{"family":"family-x"}"#).await;
+    assert_eq!(family, one("tenant=acme family=family-x", 1_011, 2));
+    assert_eq!(found(&state, "tenants/acme", "").await, [], "this meter counts always");
+    assert_eq!(
+        found(&state, "tenants/acme/each-principal", "").await,
+        [
+            ("tenant=acme principal=developer-1".to_owned(), 111, 2),
+            ("tenant=acme principal=machine-1".to_owned(), 1_000, 1)
+        ]
+    );
+    assert_eq!(
+        found(&state, "tenants/acme/principals/machine-1", "").await,
+        one("tenant=acme principal=machine-1", 1_000, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_limit_that_was_there_finds_its_meter_as_it_is() {
+    let state = used().await;
+    let first = super::support::budget(5);
+    super::support::put(&state, "org_admin@acme", "org", &first).await;
+    state.store.data().meters.clear();
+    super::support::put(&state, "org_admin@acme", "org", &super::support::budget(6)).await;
+    assert!(state.store.data().meters.is_empty(), "nothing was written over");
+}
+
+#[tokio::test]
+async fn calls_that_are_running_count_in_a_new_limit() {
+    let state = used().await;
+    let mut meter = admission::Meter::new(tenancy::Status::Active, 1);
+    let detail = json!({
+        "scopes": 1, "lob_id": "retail", "principal_id": "developer-1", "principal_kind": "user",
+        "requested_model": "model-a", "model": "model-a", "provider_model_id": "m", "provider": "p", "dialect": "d",
+        "is_streamed": false, "region": "r", "price_version": "v", "is_priced": true, "started_ms": NOON_MS,
+    });
+    let open = json!({
+        "t": "acme", "a": 7, "i": 1, "o": 1, "m": admission::Minute::of(NOON_MS), "d": NOON_MS + 1
+    });
+    state.store.data().details.insert("call-1".into(), serde_json::from_value(detail).unwrap());
+    meter.open.insert("call-1".into(), serde_json::from_value(open).unwrap());
+    let limit = super::support::budget(5);
+    let scope = admission::Scope::Tenant("acme".parse().unwrap());
+    state.store.data().rules.clear();
+    state.store.data().meters.insert((scope, admission::ModelSelector::All), meter);
+    super::support::put(&state, "org_admin@acme", "lobs/retail", &limit).await;
+    let lob = admission::Scope::Lob("retail".parse().unwrap());
+    let meter = state.store.data().meters[&(lob, admission::ModelSelector::All)].clone();
+    let month = admission::Counter::of(admission::Metric::Cost, admission::Period::Month).unwrap();
+    assert_eq!(meter.counters.get(month), 11_111 + 7);
+}
