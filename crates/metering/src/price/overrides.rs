@@ -100,6 +100,15 @@ impl<'a> Prices<'a> {
         }
     }
 
+    /// Whether `model` has any price at `now`, be it on other terms.
+    pub fn has_any(&self, model: &ModelId, now: i64) -> bool {
+        PriceBook::in_force(self.books, now).is_some_and(|book| {
+            book.models.contains_key(model)
+                || PriceOverrides::in_force(self.overrides, now)
+                    .is_some_and(|overrides| overrides.models.contains_key(model))
+        })
+    }
+
     /// The price that a [`Quote`] of that version had; none if it is known no more.
     pub fn quoted(
         &self,

@@ -419,6 +419,8 @@ fn overrides_go_before_the_book_while_they_are_valid() {
     // What overrides say of a model is all: a tier that they leave out is not the book's.
     let priority = PriceTerms { service_tier: ServiceTier::Priority, ..terms };
     assert_eq!(all.quote(&model("a"), &priority, 200), None);
+    assert!(all.has_any(&model("a"), 200) && all.has_any(&model("own"), 200));
+    assert!(!all.has_any(&model("a"), 99) && !all.has_any(&model("c"), 200));
     assert_eq!(all.quoted("2026-10-01", &model("a"), &terms), None);
     assert_eq!(all.quoted("2026-11-01+ovr-9", &model("a"), &terms), None);
 }
