@@ -22,6 +22,11 @@ use crate::call::Call;
 use crate::route::Route;
 use crate::state::{Ports, State};
 
+/// Waits between tries to write a usage record, beyond those of the SDK itself: a table that throttles
+/// does so for seconds. The end of the answer waits for it; an estimate at the reserved price would be
+/// the dearer surprise.
+const RECORD_WAITS_MS: [u64; 5] = [100, 300, 700, 1_500, 3_000];
+
 /// A target whose price and bound are known: what can be admitted.
 #[derive(Debug, Clone)]
 pub(crate) struct Priced {
@@ -124,7 +129,8 @@ impl Attempt {
         target: Priced,
         number: u32,
     ) -> Result<Self, Refusal> {
-        let (started, started_ms) = (Instant::now(), (state.now_ms)());
+        let started_ms = (state.now_ms)();
+        let started = if number == 1 { call.started } else { Instant::now() };
         let id = RecordId { call_id: call.id.clone(), attempt: number };
         let entitlements = &route.entitlements;
         let (tenant, project) = (&entitlements.tenant, route.project_id.as_ref());
@@ -175,7 +181,7 @@ impl Attempt {
             started_ms,
         };
         let admitted = admit(&state.ledger, context, scopes, &id, &reservation, &detail).await?;
-        let gateway = if number == 1 { call.started.elapsed() } else { started.elapsed() };
+        let gateway = started.elapsed();
         Ok(Self {
             id,
             call: call.clone(),
@@ -290,7 +296,7 @@ impl Attempt {
 
     /// Writes the attempt's record; its stream settles the reservations.
     ///
-    /// A record that cannot be written is not lost: the sweep finds the reservation and writes one
+    /// A record that cannot be written for some seconds is not lost: the sweep finds the reservation and writes one
     /// at what was reserved.
     pub(crate) async fn record<P: Ports>(&self, state: &State<P>, ending: &Ending) {
         let record = self.to_record(ending);
@@ -301,7 +307,15 @@ impl Attempt {
                 "a call cost more than its bound: the model's registry entry is wrong"
             );
         }
-        if let Err(error) = state.ledger.put_record(&self.context, &record).await {
+        let mut written = state.ledger.put_record(&self.context, &record).await;
+        for wait_ms in RECORD_WAITS_MS {
+            if written.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            written = state.ledger.put_record(&self.context, &record).await;
+        }
+        if let Err(error) = written {
             let cause = error.source.to_string();
             tracing::error!(call_id = self.call.id, %error, cause, "a usage record was left to the sweep");
         } else {

@@ -184,9 +184,9 @@ pub struct UsageRecord {
     pub reserved_nanousd: NanoUsd,
     /// How it ended.
     pub outcome: Outcome,
-    /// From admission to the end of the answer.
+    /// From when the gateway took the call up, or a further attempt of it, to the end of the answer.
     pub latency_ms: u64,
-    /// From admission to the first piece of the answer, of streamed calls.
+    /// From the same moment to the first piece of the answer, of streamed calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_to_first_token_ms: Option<u64>,
     /// The gateway's own share of the time before the provider was called.

@@ -151,7 +151,7 @@ async fn a_model_that_never_answers_is_given_up_before_the_function_ends() {
     drop(sender);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_is_not_withheld_because_its_record_is_left_to_the_sweep() {
     let gateway = Gateway::new(vec![], vec![Script::Events(text_events(&["Hi"]))]);
     gateway.state.ledger.fail("put_record");
