@@ -1,0 +1,69 @@
+//! The edge to the machine: environment, clock, AWS.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use admission::{Calendar, UnknownTimeZone};
+use events_eventbridge::EventBus;
+use lake::focus::Issuer;
+use store_dynamodb::{BillingBooks, Rollups};
+use store_s3::Bucket;
+
+use crate::{Objects, State};
+
+/// Who tells of what is billed.
+const SOURCE: &str = "weir.billing";
+
+/// The function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A variable of the environment is missing.
+    #[error("environment variable `{name}` is not set")]
+    Environment {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        source: std::env::VarError,
+    },
+    /// The day is no number.
+    #[error("`CLOSING_DAY` is not a day of a month")]
+    ClosingDay(#[from] std::num::ParseIntError),
+    /// The organisation's time zone is none.
+    #[error(transparent)]
+    TimeZone(#[from] UnknownTimeZone),
+}
+
+impl State<BillingBooks, Rollups, Bucket, EventBus> {
+    /// Connects to the tables, the bucket and the bus that the environment names.
+    ///
+    /// # Errors
+    /// A variable is not set, or makes no sense.
+    pub async fn from_env() -> Result<Self, StartError> {
+        let (tenancy, ledger) = (variable("TENANCY_TABLE")?, variable("LEDGER_TABLE")?);
+        let sdk = aws_config::load_from_env().await;
+        let client = store_dynamodb::client(&sdk);
+        Ok(Self {
+            rollups: Rollups::new(client.clone(), ledger.clone()),
+            books: BillingBooks::new(client, ledger, tenancy),
+            documents: Objects(Bucket::new(&sdk, variable("STATEMENTS_BUCKET")?)),
+            events: EventBus::new(&sdk, variable("EVENT_BUS_NAME")?, SOURCE),
+            calendar: Calendar::of(&variable("TIME_ZONE")?)?,
+            closing_day: variable("CLOSING_DAY")?.parse()?,
+            issuer: Issuer {
+                account_id: variable("BILLING_ACCOUNT_ID")?,
+                name: variable("BILLING_ACCOUNT_NAME")?,
+            },
+            now_ms,
+        })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn variable(name: &'static str) -> Result<String, StartError> {
+    std::env::var(name).map_err(|source| StartError::Environment { name, source })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
