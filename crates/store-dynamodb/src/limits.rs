@@ -444,13 +444,13 @@ impl LimitStore for LimitTables {
             .query()
             .table_name(&self.tenancy)
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
-            .filter_expression("#subject = :subject AND #sk <> :until")
+            .filter_expression("#subject = :subject")
             .expression_attribute_names("#pk", key::PK)
             .expression_attribute_names("#sk", key::SK)
             .expression_attribute_names("#subject", "subject")
             .expression_attribute_values(":pk", AttributeValue::S(partition(owner)))
             .expression_attribute_values(":from", AttributeValue::S(AUDIT.to_owned()))
-            .expression_attribute_values(":until", AttributeValue::S(until))
+            .expression_attribute_values(":until", AttributeValue::S(until.clone()))
             .expression_attribute_values(":subject", AttributeValue::S(owner.to_string()))
             .scan_index_forward(false)
             .into_paginator()
@@ -460,6 +460,10 @@ impl LimitStore for LimitTables {
         while entries.len() < limit {
             let Some(item) = pages.next().await else { break };
             let item = item.map_err(|error| store_error("read the history", owner, error))?;
+            // `BETWEEN` includes where the page before ended.
+            if text(&item, key::SK).as_deref() == Some(until.as_str()) {
+                continue;
+            }
             let entry = serde_dynamo::from_item(item)
                 .map_err(|error| store_error("read the history", owner, error))?;
             entries.push(entry);

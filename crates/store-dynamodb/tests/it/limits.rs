@@ -130,7 +130,10 @@ async fn a_list_is_changed_once_from_each_version() {
         let owner = owner(text);
         let before = tables.limits(&owner).await.unwrap().unwrap();
         assert_eq!((before.version, before.rules.len()), (version, 0), "{text}");
-        let (one, other) = (change(version, 1, 1, text), change(version, 2, 2, text));
+        // Each entry has an id of its own.
+        let number = u32::try_from(version).unwrap() * 2;
+        let one = change(version, 1, number, text);
+        let other = change(version, 2, number + 1, text);
         let (one, other) = tokio::join!(tables.change(&owner, &one), tables.change(&owner, &other));
         let won = [one.unwrap(), other.unwrap()];
         assert_eq!(won.iter().filter(|is_done| **is_done).count(), 1, "{text} {won:?}");
@@ -147,7 +150,7 @@ async fn a_list_is_changed_once_from_each_version() {
     }
     let acme = tables.limits(&owner("tenants/acme")).await.unwrap().unwrap();
     assert_eq!((acme.rules_of_level, acme.lob_id.unwrap().as_str()), (4, "retail"));
-    let none = LimitChange { rules: Vec::new(), ..change(11, 1, 3, "tenants/acme/principals/u-1") };
+    let none = LimitChange { rules: Vec::new(), ..change(11, 1, 99, "tenants/acme/principals/u-1") };
     assert!(tables.change(&owner("tenants/acme/principals/u-1"), &none).await.unwrap());
     assert_eq!(tables.limits(&owner("tenants/acme")).await.unwrap().unwrap().rules_of_level, 3);
 }
