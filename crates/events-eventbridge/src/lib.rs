@@ -10,7 +10,7 @@ use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use events::{Event, EventSink, PublishError};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Entries that one request takes.
 const MAX_ENTRIES: usize = 10;
@@ -40,7 +40,7 @@ impl EventBus {
         if let Some(fields) = detail.as_object_mut() {
             fields.insert("event_id".to_owned(), json!(event.id));
         } else {
-            detail = json!({ "event_id": event.id, "value": Value::from(detail) });
+            detail = json!({ "event_id": event.id, "value": detail });
         }
         PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
@@ -134,6 +134,7 @@ mod tests {
     use axum::Router;
     use axum::extract::State;
     use axum::routing::post;
+    use serde_json::Value;
 
     use super::*;
 

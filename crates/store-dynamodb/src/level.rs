@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use admission::{LimitOwner, LimitRule, LimitSet, MeterLayout};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use tenancy::{LobId, PrincipalId, ProjectId};
 
 /// Organisation, line of business, or tenant.
@@ -26,7 +25,7 @@ pub(crate) struct Level {
     #[serde(default)]
     each_principal_limits: Vec<LimitRule>,
     #[serde(default)]
-    projects: BTreeMap<ProjectId, IgnoredAny>,
+    projects: BTreeMap<ProjectId, serde_json::Value>,
 }
 
 impl Level {

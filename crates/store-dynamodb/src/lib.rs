@@ -11,6 +11,7 @@ mod health;
 mod key;
 mod ledger;
 mod level;
+mod limit_writes;
 mod limits;
 mod rollup;
 mod seeding;

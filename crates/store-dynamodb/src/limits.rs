@@ -5,46 +5,35 @@
 //! a change that its tenants have not been told of yet, one attribute for each; it is written together
 //! with the change. `ORG` / `LOB#<id>` lists the lines of business, the index `tenants` their tenants.
 
-use std::collections::HashMap;
-
 use admission::{
     AuditEntry, Counters, LimitChange, LimitOwner, LimitSet, LimitStore, Meter, MeterLayout,
-    MeterRef, Minute, ModelSelector, Part, RaiseRequest, RaiseStatus, Scope, SettlementStore as _,
-    Shard, StoreError,
+    MeterRef, Minute, ModelSelector, Part, RaiseRequest, Scope, SettlementStore as _, Shard,
+    StoreError,
 };
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem};
 use futures::future::try_join_all;
 use tenancy::{LobId, TenantId};
 
 use crate::key;
 use crate::ledger::{Ledger, store_error};
 use crate::level::Level;
-
-/// Attempts of one write when others write the same at that moment.
-const MAX_TRIES: u32 = 5;
+use crate::limit_writes::{
+    AUDIT, CHANGES, Item, RAISE, VERSION, number, partition, raise_item, text,
+};
 
 /// Requests of one list that are looked at, the latest.
 const MAX_RAISES: i32 = 200;
 
-/// Sort key of the note of unfinished changes.
-const CHANGES: &str = "CHANGES";
-const AUDIT: &str = "AUDIT#";
-const RAISE: &str = "RAISE#";
-const VERSION: &str = "entitlement_version";
-
 /// Limits in the `tenancy` table, with the meters that count for them.
 #[derive(Debug)]
 pub struct LimitTables {
-    client: Client,
-    tenancy: String,
+    pub(crate) client: Client,
+    pub(crate) tenancy: String,
     ledger: Ledger,
 }
-
-type Item = HashMap<String, AttributeValue>;
 
 impl LimitTables {
     /// The limits in the table `tenancy`, with the meters of `ledger`.
@@ -91,105 +80,6 @@ impl LimitTables {
             .await
             .map_err(|error| store_error("list", pk, error))?;
         Ok(items.into_iter().filter_map(|item| text(&item, key::SK)).collect())
-    }
-
-    /// Writes all of `items` or none; whether every condition held.
-    async fn write(
-        &self,
-        operation: &'static str,
-        owner: &LimitOwner,
-        items: Vec<TransactWriteItem>,
-    ) -> Result<bool, StoreError> {
-        for attempt in 1..=MAX_TRIES {
-            let write = self.client.transact_write_items().set_transact_items(Some(items.clone()));
-            let error = match write.send().await {
-                Ok(_) => return Ok(true),
-                Err(error) => error,
-            };
-            match cancellation(&error) {
-                Some(Cancellation::Condition) => return Ok(false),
-                Some(Cancellation::Conflict) if attempt < MAX_TRIES => {}
-                _ => return Err(store_error(operation, owner, error)),
-            }
-        }
-        Ok(false)
-    }
-
-    fn put(&self, item: Item, condition: &str) -> Result<Put, aws_sdk_dynamodb::error::BuildError> {
-        let put = Put::builder().table_name(&self.tenancy).set_item(Some(item));
-        put.condition_expression(condition).build()
-    }
-
-    fn put_audit(
-        &self,
-        pk: String,
-        entry: &AuditEntry,
-    ) -> Result<TransactWriteItem, Box<dyn std::error::Error + Send + Sync>> {
-        let mut item: Item = serde_dynamo::to_item(entry)?;
-        item.extend(key::key(pk, format!("{AUDIT}{}", entry.position())));
-        Ok(TransactWriteItem::builder().put(self.put(item, "attribute_not_exists(PK)")?).build())
-    }
-
-    /// Writes a request as it was decided, if nobody decided it before.
-    fn put_decided(
-        &self,
-        owner: &LimitOwner,
-        raise: &RaiseRequest,
-    ) -> Result<TransactWriteItem, Box<dyn std::error::Error + Send + Sync>> {
-        let put = Put::builder()
-            .table_name(&self.tenancy)
-            .set_item(Some(raise_item(owner, raise)?))
-            .condition_expression("#status = :requested")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(
-                ":requested",
-                serde_dynamo::to_attribute_value(RaiseStatus::Requested)?,
-            )
-            .build()?;
-        Ok(TransactWriteItem::builder().put(put).build())
-    }
-
-    /// The writes of a change.
-    fn writes(
-        &self,
-        owner: &LimitOwner,
-        level: Level,
-        change: &LimitChange,
-    ) -> Result<Vec<TransactWriteItem>, Box<dyn std::error::Error + Send + Sync>> {
-        let version = change.version.saturating_add(1);
-        let (attribute, value) = level.with(owner, &change.rules)?;
-        let condition = if change.version == 0 {
-            "attribute_not_exists(#version) OR #version = :old"
-        } else {
-            "#version = :old"
-        };
-        let update = Update::builder()
-            .table_name(&self.tenancy)
-            .set_key(Some(key::key(partition(owner), key::META.to_owned())))
-            .update_expression("SET #limits = :limits, #version = :new")
-            .condition_expression(condition)
-            .expression_attribute_names("#limits", attribute)
-            .expression_attribute_names("#version", VERSION)
-            .expression_attribute_values(":limits", value)
-            .expression_attribute_values(":old", number(change.version))
-            .expression_attribute_values(":new", number(version))
-            .build()?;
-        let note = Update::builder()
-            .table_name(&self.tenancy)
-            .set_key(Some(key::key(key::ORG.to_owned(), CHANGES.to_owned())))
-            .update_expression("SET #level = :version")
-            .expression_attribute_names("#level", owner.level().to_string())
-            .expression_attribute_values(":version", number(version))
-            .build()?;
-        let mut writes = vec![
-            TransactWriteItem::builder().update(update).build(),
-            TransactWriteItem::builder().update(note).build(),
-            self.put_audit(partition(owner), &change.entry)?,
-        ];
-        if let Some(raise) = &change.granted {
-            writes.push(self.put_decided(owner, raise)?);
-        }
-        Ok(writes)
     }
 
     /// Raises the version in the meters that know it.
@@ -472,49 +362,6 @@ impl LimitStore for LimitTables {
     }
 }
 
-/// Why nothing of a transaction was written.
-enum Cancellation {
-    Condition,
-    Conflict,
-}
-
-fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<Cancellation> {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) =
-        error.as_service_error()?
-    else {
-        return None;
-    };
-    let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-    if codes().any(|code| code == "ConditionalCheckFailed") {
-        Some(Cancellation::Condition)
-    } else {
-        codes().any(|code| code == "TransactionConflict").then_some(Cancellation::Conflict)
-    }
-}
-
 fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
-}
-
-/// The partition of the level that holds a list.
-fn partition(owner: &LimitOwner) -> String {
-    match owner.level() {
-        LimitOwner::Lob(id) => key::lob(&id),
-        LimitOwner::Tenant(id) => key::tenant(&id),
-        _ => key::ORG.to_owned(),
-    }
-}
-
-fn raise_item(owner: &LimitOwner, raise: &RaiseRequest) -> Result<Item, serde_dynamo::Error> {
-    let mut item: Item = serde_dynamo::to_item(raise)?;
-    item.extend(key::key(partition(owner), format!("{RAISE}{owner}#{}", raise.id)));
-    Ok(item)
-}
-
-fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-fn text(item: &Item, name: &str) -> Option<String> {
-    item.get(name)?.as_s().ok().cloned()
 }

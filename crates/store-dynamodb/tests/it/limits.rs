@@ -83,7 +83,7 @@ async fn version_of(client: &Client, table: &str, pk: &str, sk: &str) -> u64 {
     let get = client.get_item().table_name(table).consistent_read(true);
     let key = get.key("PK", AttributeValue::S(pk.into())).key("SK", AttributeValue::S(sk.into()));
     let item = key.send().await.unwrap().item.unwrap();
-    item["entitlement_version"].as_n().unwrap().parse().unwrap()
+    item.get("entitlement_version").unwrap().as_n().unwrap().parse().unwrap()
 }
 
 fn owner(text: &str) -> LimitOwner {
@@ -150,7 +150,8 @@ async fn a_list_is_changed_once_from_each_version() {
     }
     let acme = tables.limits(&owner("tenants/acme")).await.unwrap().unwrap();
     assert_eq!((acme.rules_of_level, acme.lob_id.unwrap().as_str()), (4, "retail"));
-    let none = LimitChange { rules: Vec::new(), ..change(11, 1, 99, "tenants/acme/principals/u-1") };
+    let none =
+        LimitChange { rules: Vec::new(), ..change(11, 1, 99, "tenants/acme/principals/u-1") };
     assert!(tables.change(&owner("tenants/acme/principals/u-1"), &none).await.unwrap());
     assert_eq!(tables.limits(&owner("tenants/acme")).await.unwrap().unwrap().rules_of_level, 3);
 }
