@@ -237,7 +237,7 @@ async fn a_query_that_makes_no_sense_is_refused_by_parameter() {
         ("limit=1001", "limit"),
         ("limit=NaN", "limit"),
         ("format=xml", "format"),
-        ("modell=x", "modell"),
+        ("colour=x", "colour"),
         ("model=", "model"),
         ("service_tier=fast", "service_tier"),
         ("model=a&model=b", "model"),
