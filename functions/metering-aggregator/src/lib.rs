@@ -1,58 +1,118 @@
 //! Settles reservations: from the ledger's stream as records appear, and on a schedule for what
-//! the stream dropped or no function lived to record.
+//! the stream dropped or no function lived to record. Sums usage up and writes it to the lake.
 
 mod alerts;
+mod lake;
+mod stream;
 
-use admission::{Calendar, SettlementStore, settle, sweep};
-use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
+use std::time::{Duration, SystemTime};
+
+use ::lake::ObjectStore;
+use admission::{Calendar, SettlementStore, sweep};
+use aws_lambda_events::dynamodb::Event as StreamEvent;
 use lambda_runtime::{Error, LambdaEvent};
-use metering::UsageRecord;
+use metering::AggregationStore;
 use serde_json::{Value, json};
-use store_dynamodb::Ledger;
+use store_dynamodb::{Ledger, Rollups};
+use store_s3::Bucket;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use alerts::{Alerts, now_ms, serve};
+pub use lake::{LakeError, LakeOutcome, LakeTask};
+
+/// What is left of an invocation's time when nothing long is begun any more.
+const RESERVE: Duration = Duration::from_secs(60);
 
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
-pub struct State<L> {
+pub struct State<L, U, O> {
     /// Meters and usage records.
     pub ledger: L,
+    /// Usage in sums.
+    pub usage: U,
+    /// The lake.
+    pub objects: O,
+    /// How many files each hour of the lake has.
+    pub lake_groups: u32,
 }
 
-impl State<Ledger> {
-    /// Connects to the table named by `LEDGER_TABLE`, whose windows are those of the `TIME_ZONE`.
+impl State<Ledger, Rollups, Bucket> {
+    /// Connects to the table named by `LEDGER_TABLE`, whose windows are those of the `TIME_ZONE`, and
+    /// to the `LAKE_BUCKET`, with `LAKE_GROUPS` files an hour (one, if that is not set).
     ///
     /// # Errors
-    /// The variable is missing, or the time zone is none.
+    /// A variable is missing, or the time zone is none.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub async fn from_env() -> Result<Self, Error> {
-        let table = std::env::var("LEDGER_TABLE")?;
+        let (table, bucket) = (std::env::var("LEDGER_TABLE")?, std::env::var("LAKE_BUCKET")?);
         let zone = std::env::var("TIME_ZONE").unwrap_or_else(|_| "UTC".to_owned());
+        let groups = std::env::var("LAKE_GROUPS").ok().and_then(|groups| groups.parse().ok());
         let calendar = Calendar::of(&zone)?;
         let sdk = aws_config::load_from_env().await;
-        Ok(Self { ledger: Ledger::new(store_dynamodb::client(&sdk), table, calendar) })
+        let client = store_dynamodb::client(&sdk);
+        Ok(Self {
+            ledger: Ledger::new(client.clone(), table.clone(), calendar),
+            usage: Rollups::new(client, table),
+            objects: Bucket::new(&sdk, bucket),
+            lake_groups: groups.unwrap_or(1).max(1),
+        })
     }
 }
 
-/// Answers a batch of stream records with those that failed, and a schedule with what the sweep did.
+/// Answers a batch of stream records with those that failed, and a schedule with what was done.
 ///
 /// # Errors
-/// An event that is neither, or a sweep that could not finish; the next one takes it up again.
+/// An event that is neither, or a task that could not finish; the next one takes it up again.
 pub async fn handle(
-    state: &State<impl SettlementStore>,
+    state: &State<impl SettlementStore, impl AggregationStore, impl ObjectStore>,
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error> {
     if event.payload.get("Records").is_some() {
         let event: StreamEvent = serde_json::from_value(event.payload)?;
-        let failed = Box::pin(settle_batch(&state.ledger, event)).await;
+        let failed = Box::pin(stream::batch(&state.ledger, &state.usage, event, now_ms())).await;
         let failures: Vec<Value> =
             failed.into_iter().map(|item| json!({ "itemIdentifier": item })).collect();
         return Ok(json!({ "batchItemFailures": failures }));
     }
     let schedule: Schedule = serde_json::from_value(event.payload)?;
-    let swept = sweep(&state.ledger, schedule.now_ms()?).await.map_err(|error| {
+    match schedule.task {
+        Task::Sweep => sweep_all(&state.ledger, schedule.now_ms()?).await,
+        Task::Lake => {
+            let deadline = event.context.deadline();
+            let is_over = || {
+                let left = deadline.duration_since(now()).unwrap_or_default();
+                left < RESERVE
+            };
+            let task = LakeTask {
+                usage: &state.usage,
+                objects: &state.objects,
+                groups: state.lake_groups,
+                now_ms: schedule.now_ms()?,
+            };
+            let outcome = Box::pin(task.run(is_over)).await.inspect_err(|error| {
+                tracing::error!(%error, "the lake could not be written");
+            })?;
+            tracing::info!(
+                files = outcome.files,
+                records = outcome.records,
+                rolled = outcome.rolled,
+                differences = outcome.differences,
+                is_complete = outcome.is_complete,
+                "lake written"
+            );
+            Ok(json!(outcome))
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an invocation's deadline is a time of day")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+async fn sweep_all(ledger: &impl SettlementStore, now_ms: i64) -> Result<Value, Error> {
+    let swept = sweep(ledger, now_ms).await.map_err(|error| {
         tracing::error!(%error, cause = error.source.to_string(), "the sweep could not finish");
         error
     })?;
@@ -67,50 +127,38 @@ pub async fn handle(
     )
 }
 
-/// A scheduled event of EventBridge. Its time is the sweep's clock, so a late or repeated delivery
-/// sweeps no more than the first would have.
+/// What is to be done on a schedule. A task of its own, so that none waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Task {
+    #[default]
+    Sweep,
+    Lake,
+}
+
+/// A scheduled event of EventBridge, or the input that a schedule has in its place. An event's time is
+/// the task's clock, so a late or repeated delivery sweeps no more than the first would have.
 #[derive(Debug, serde::Deserialize)]
 struct Schedule {
-    time: String,
+    #[serde(default)]
+    task: Task,
+    time: Option<String>,
 }
 
 impl Schedule {
     fn now_ms(&self) -> Result<i64, Error> {
-        let moment = OffsetDateTime::parse(&self.time, &Rfc3339)?;
-        Ok(moment.unix_timestamp().saturating_mul(1_000))
-    }
-}
-
-/// Settles each record of the batch; answers with the sequence number of the first that failed.
-///
-/// Lambda delivers again from there on: what was settled is recognised as such, and nothing after a
-/// failed record is passed over. A record that cannot be read goes the same way and ends, when its
-/// retries are used up, in the dead-letter queue.
-async fn settle_batch(store: &impl SettlementStore, event: StreamEvent) -> Option<String> {
-    for record in event.records {
-        let sequence_number = record.change.sequence_number.clone();
-        if let Err(error) = settle_one(store, record).await {
-            tracing::error!(%error, sequence_number, "a usage record could not be settled");
-            // An identifier that names no record makes Lambda deliver the whole batch again.
-            return Some(sequence_number.unwrap_or_default());
+        match (&self.time, self.task) {
+            (Some(time), _) => {
+                let moment = OffsetDateTime::parse(time, &Rfc3339)?;
+                Ok(moment.unix_timestamp().saturating_mul(1_000))
+            }
+            (None, Task::Lake) => Ok(now_ms()),
+            (None, Task::Sweep) => Err("neither a batch nor a schedule".into()),
         }
     }
-    None
 }
 
-async fn settle_one(store: &impl SettlementStore, record: EventRecord) -> Result<(), Error> {
-    if record.event_name != "INSERT" || !is_usage_record(&record) {
-        return Ok(());
-    }
-    let record: UsageRecord = serde_dynamo::from_item(record.change.new_image)?;
-    settle(store, &record).await?;
-    Ok(())
-}
-
-fn is_usage_record(record: &EventRecord) -> bool {
-    let sort_key = record.change.keys.get("SK");
-    matches!(sort_key, Some(serde_dynamo::AttributeValue::S(key)) if key.starts_with("USAGE#"))
-}
-
+#[cfg(test)]
+mod lake_tests;
 #[cfg(test)]
 mod tests;

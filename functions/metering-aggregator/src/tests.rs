@@ -2,14 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use ::lake::fakes::InMemoryObjects;
 use admission::fakes::InMemoryLedger;
 use admission::{Calendar, Gate, Meter, MeterRef, Minute, Part, Reservation, Scope};
 use lambda_runtime::{Context, LambdaEvent};
+use metering::fakes::InMemoryUsage;
 use metering::{NanoUsd, RecordId};
 use serde_json::{Value, json};
 use tenancy::Status;
 
 use super::{State, handle};
+
+type World = State<InMemoryLedger, InMemoryUsage, InMemoryObjects>;
+
+fn world() -> World {
+    let (usage, objects) = (InMemoryUsage::default(), InMemoryObjects::default());
+    State { ledger: ledger(), usage, objects, lake_groups: 1 }
+}
 
 /// 2026-11-23T12:00:00Z
 const NOON_MS: i64 = 1_795_435_200_000;
@@ -50,10 +59,7 @@ fn ledger() -> InMemoryLedger {
     InMemoryLedger::with_meters(meters)
 }
 
-async fn invoke(
-    state: &State<InMemoryLedger>,
-    event: &str,
-) -> Result<Value, lambda_runtime::Error> {
+async fn invoke(state: &World, event: &str) -> Result<Value, lambda_runtime::Error> {
     handle(state, LambdaEvent::new(serde_json::from_str(event)?, Context::default())).await
 }
 
@@ -65,7 +71,7 @@ fn committed(ledger: &InMemoryLedger, tenant: &str, lob: &str) -> [(u64, usize);
 
 #[tokio::test]
 async fn a_record_settles_its_own_scopes_once_however_often_it_comes() {
-    let state = State { ledger: ledger() };
+    let state = world();
     for _ in 0..3 {
         let answer = invoke(&state, include_str!("../testdata/stream.json")).await.unwrap();
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
@@ -76,7 +82,7 @@ async fn a_record_settles_its_own_scopes_once_however_often_it_comes() {
 
 #[tokio::test]
 async fn a_failure_is_reported_where_it_happened_and_nothing_after_it_is_passed_over() {
-    let state = State { ledger: ledger() };
+    let state = world();
     let broken = include_str!("../testdata/stream.json").replacen(r#""schema""#, r#""scheme""#, 1);
     let answer = invoke(&state, &broken).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "100" }] }));
@@ -86,7 +92,7 @@ async fn a_failure_is_reported_where_it_happened_and_nothing_after_it_is_passed_
         "delivered again later"
     );
 
-    let state = State { ledger: ledger() };
+    let state = world();
     state.ledger.fail("settle");
     let answer = invoke(&state, include_str!("../testdata/stream.json")).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "100" }] }));
@@ -94,7 +100,7 @@ async fn a_failure_is_reported_where_it_happened_and_nothing_after_it_is_passed_
 
 #[tokio::test]
 async fn other_changes_of_the_table_are_ignored() {
-    let state = State { ledger: ledger() };
+    let state = world();
     for (from, to) in [("INSERT", "MODIFY"), (r#""USAGE#call"#, r#""METER#call"#)] {
         let event = include_str!("../testdata/stream.json").replace(from, to);
         assert_eq!(invoke(&state, &event).await.unwrap(), json!({ "batchItemFailures": [] }));
@@ -104,7 +110,7 @@ async fn other_changes_of_the_table_are_ignored() {
 
 #[tokio::test]
 async fn a_schedule_sweeps_by_its_own_time() {
-    let state = State { ledger: ledger() };
+    let state = world();
     let early = include_str!("../testdata/schedule.json").replace("13:00:00", "12:15:00");
     assert_eq!(
         invoke(&state, &early).await.unwrap(),

@@ -86,7 +86,8 @@ struct State {
     finals: BTreeMap<(UsagePeriod, RollupKey), Rollup>,
     marks: BTreeMap<(UsagePeriod, TenantId), Mark>,
     late: BTreeMap<UsagePeriod, u64>,
-    progress: BTreeMap<(UsagePeriod, u32), Progress>,
+    progress: BTreeMap<UsagePeriod, Progress>,
+    completed_ms: Option<i64>,
     /// Operations that are still allowed, if not all are.
     allowed: Option<u64>,
     operations: u64,
@@ -118,6 +119,11 @@ impl InMemoryUsage {
     /// Lets every operation succeed again.
     pub fn heal(&self) {
         self.lock().allowed = None;
+    }
+
+    /// Every record, in the order of ids.
+    pub fn all_records(&self) -> Vec<UsageRecord> {
+        self.lock().records.values().cloned().collect()
     }
 
     /// How many operations succeeded.
@@ -226,18 +232,26 @@ impl AggregationStore for InMemoryUsage {
         Ok(())
     }
 
-    async fn progress(&self, period: UsagePeriod, group: u32) -> Result<Progress, RollupError> {
+    async fn progress(&self, period: UsagePeriod) -> Result<Progress, RollupError> {
         let state = self.begin("read the progress", &period)?;
-        Ok(state.progress.get(&(period, group)).copied().unwrap_or_default())
+        Ok(state.progress.get(&period).cloned().unwrap_or_default())
     }
 
     async fn set_progress(
         &self,
         period: UsagePeriod,
-        group: u32,
-        progress: Progress,
+        progress: &Progress,
     ) -> Result<(), RollupError> {
-        self.begin("note the progress", &period)?.progress.insert((period, group), progress);
+        self.begin("note the progress", &period)?.progress.insert(period, progress.clone());
+        Ok(())
+    }
+
+    async fn completed_ms(&self) -> Result<Option<i64>, RollupError> {
+        Ok(self.begin("read the progress", &"the lake")?.completed_ms)
+    }
+
+    async fn set_completed_ms(&self, now_ms: i64) -> Result<(), RollupError> {
+        self.begin("note the progress", &"the lake")?.completed_ms = Some(now_ms);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
+use serde::{Deserialize, Serialize};
 use tenancy::TenantId;
 
 use crate::{Granularity, Rollup, RollupKey, Rollups, UsagePeriod, UsageRecord};
@@ -72,13 +73,24 @@ pub struct Late {
     pub changes: u64,
 }
 
-/// How many of a period's changes have been dealt with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How many of a period's changes have been dealt with, for each group of tenants.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Those that are in the lake.
-    pub written: u64,
+    pub written: Vec<u64>,
     /// Those that are in the final rollups.
-    pub rolled: u64,
+    pub rolled: Vec<u64>,
+}
+
+impl Progress {
+    /// The same, if it is about so many groups; else nothing has been dealt with yet.
+    #[must_use]
+    pub fn of_groups(self, groups: usize) -> Self {
+        if self.written.len() == groups && self.rolled.len() == groups {
+            return self;
+        }
+        Self { written: vec![0; groups], rolled: vec![0; groups] }
+    }
 }
 
 /// Some of the records of an hour, and where the next ones are.
@@ -134,20 +146,25 @@ pub trait AggregationStore: Send + Sync {
     /// Forgets a late period, unless it changed again.
     fn forget_late(&self, late: &Late) -> impl Future<Output = Result<(), RollupError>> + Send;
 
-    /// How far a group of tenants has been dealt with in a period.
+    /// How far a period has been dealt with.
     fn progress(
         &self,
         period: UsagePeriod,
-        group: u32,
     ) -> impl Future<Output = Result<Progress, RollupError>> + Send;
 
     /// Notes how far it has been dealt with.
     fn set_progress(
         &self,
         period: UsagePeriod,
-        group: u32,
-        progress: Progress,
+        progress: &Progress,
     ) -> impl Future<Output = Result<(), RollupError>> + Send;
+
+    /// When everything that had changed had last been dealt with, in Unix milliseconds; none if never.
+    fn completed_ms(&self) -> impl Future<Output = Result<Option<i64>, RollupError>> + Send;
+
+    /// Notes that everything that had changed by then has been dealt with.
+    fn set_completed_ms(&self, now_ms: i64)
+    -> impl Future<Output = Result<(), RollupError>> + Send;
 
     /// Records of an hour, from one part of the ledger, read consistently, in the order of their ids.
     fn records(

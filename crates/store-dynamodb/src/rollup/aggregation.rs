@@ -264,38 +264,60 @@ impl AggregationStore for Rollups {
             {
                 Ok(())
             }
-            Err(error) => Err(rollup_error("forget a late change", late.period, error)),
+            Err(error) => Err(rollup_error("forget a late change", &late.period, error)),
             Ok(_) => Ok(()),
         }
     }
 
-    async fn progress(&self, period: UsagePeriod, group: u32) -> Result<Progress, RollupError> {
+    async fn progress(&self, period: UsagePeriod) -> Result<Progress, RollupError> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.table)
-            .set_key(Some(key::progress(period, group)))
+            .set_key(Some(key::progress(period)))
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| rollup_error("read the progress", period, error))?;
-        let item = answer.item.unwrap_or_default();
-        Ok(Progress { written: count(&item, "written"), rolled: count(&item, "rolled") })
+            .map_err(|error| rollup_error("read the progress", &period, error))?;
+        let progress = answer.item.map(serde_dynamo::from_item).transpose();
+        let progress =
+            progress.map_err(|error| rollup_error("read the progress", &period, error))?;
+        Ok(progress.unwrap_or_default())
     }
 
     async fn set_progress(
         &self,
         period: UsagePeriod,
-        group: u32,
-        progress: Progress,
+        progress: &Progress,
     ) -> Result<(), RollupError> {
-        let mut item = key::progress(period, group);
-        for (name, number) in [("written", progress.written), ("rolled", progress.rolled)] {
-            item.insert(name.to_owned(), AttributeValue::N(number.to_string()));
-        }
+        let mut item: Key = serde_dynamo::to_item(progress)
+            .map_err(|error| rollup_error("note the progress", &period, error))?;
+        item.extend(key::progress(period));
         let answer =
             self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
-        answer.map(|_| ()).map_err(|error| rollup_error("note the progress", period, error))
+        answer.map(|_| ()).map_err(|error| rollup_error("note the progress", &period, error))
+    }
+
+    async fn completed_ms(&self) -> Result<Option<i64>, RollupError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key::lake()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| rollup_error("read the progress", "the lake", error))?;
+        let completed_ms = answer.item.map(|item| count(&item, "completed_ms"));
+        Ok(completed_ms.and_then(|completed_ms| completed_ms.try_into().ok()))
+    }
+
+    async fn set_completed_ms(&self, now_ms: i64) -> Result<(), RollupError> {
+        let mut item = key::lake();
+        item.insert("completed_ms".to_owned(), AttributeValue::N(now_ms.to_string()));
+        let answer =
+            self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        answer.map(|_| ()).map_err(|error| rollup_error("note the progress", "the lake", error))
     }
 
     async fn records(
@@ -306,7 +328,7 @@ impl AggregationStore for Rollups {
         from: Option<String>,
     ) -> Result<Page, RollupError> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            rollup_error("read records", format!("{tenant_id} {hour}"), error)
+            rollup_error("read records", &format!("{tenant_id} {hour}"), error)
         };
         let partition = usage_partition(tenant_id, part.chars().next().unwrap_or('0'));
         // A call's id begins with its time.

@@ -1,8 +1,10 @@
 //! Where rollups are, and what is noted about their making.
 
+use std::fmt::Write as _;
+
 use metering::{Granularity, RollupKey, UsagePeriod};
 use sha2::{Digest, Sha256};
-use tenancy::TenantId;
+use tenancy::{ProjectId, TenantId};
 
 use crate::key::{Key, key, tenant};
 
@@ -34,7 +36,7 @@ pub(super) fn from(level: &str, period: UsagePeriod) -> String {
 /// sort key, and holds what callers chose: only a digest of it is in the key.
 pub(super) fn rollup(level: &str, period: UsagePeriod, of: &RollupKey) -> Key {
     let mut digest = Sha256::new();
-    let project = of.project_id.as_ref().map(|id| id.as_str()).unwrap_or_default();
+    let project = of.project_id.as_ref().map(ProjectId::as_str).unwrap_or_default();
     for part in [
         of.lob_id.as_str(),
         project,
@@ -49,7 +51,11 @@ pub(super) fn rollup(level: &str, period: UsagePeriod, of: &RollupKey) -> Key {
         digest.update(part.len().to_be_bytes());
         digest.update(part);
     }
-    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.finalize().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     key(partition(&of.tenant_id), format!("{}#{digest}", from(level, period)))
 }
 
@@ -78,9 +84,14 @@ pub(super) fn parse_mark(sk: &str) -> Option<TenantId> {
     sk.strip_prefix(MARK)?.parse().ok()
 }
 
-/// How far a group of tenants has been dealt with.
-pub(super) fn progress(of: UsagePeriod, group: u32) -> Key {
-    key(period(of), format!("PROGRESS#{group}"))
+/// How far a period has been dealt with.
+pub(super) fn progress(of: UsagePeriod) -> Key {
+    key(period(of), "PROGRESS".to_owned())
+}
+
+/// What is noted about all of the lake.
+pub(super) fn lake() -> Key {
+    key("PERIOD#LAKE".to_owned(), "PROGRESS".to_owned())
 }
 
 /// The partition of periods that changed when nobody looked at them any more.

@@ -80,7 +80,7 @@ impl Rollups {
                 .expression_attribute_values(":parts", AttributeValue::Ss(parts)),
         };
         let answer = update.send().await;
-        answer.map(|_| ()).map_err(|error| rollup_error(operation, subject, error))
+        answer.map(|_| ()).map_err(|error| rollup_error(operation, &subject, error))
     }
 }
 
@@ -94,7 +94,7 @@ struct Stored {
 
 fn stored(item: Key) -> Result<Stored, RollupError> {
     let subject = format!("{} {}", text(&item, PK), text(&item, SK));
-    serde_dynamo::from_item(item).map_err(|error| rollup_error("read the rollup", subject, error))
+    serde_dynamo::from_item(item).map_err(|error| rollup_error("read the rollup", &subject, error))
 }
 
 fn text(item: &Key, name: &str) -> String {
@@ -108,7 +108,7 @@ fn count(item: &Key, name: &str) -> u64 {
 
 fn rollup_error(
     operation: &'static str,
-    subject: impl ToString,
+    subject: &(impl ToString + ?Sized),
     source: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> RollupError {
     RollupError { operation, subject: subject.to_string(), source: source.into() }

@@ -195,12 +195,13 @@ async fn more_records_than_a_page_has_are_read_page_by_page() {
 async fn progress_and_late_changes_are_kept() {
     let rollups = rollups(&dynamodb().await);
     let (noon, day) = (hour("2026-11-23T12"), hour("2026-11-23"));
-    assert_eq!(rollups.progress(noon, 0).await.unwrap(), Progress::default());
-    let progress = Progress { written: 7, rolled: 3 };
-    rollups.set_progress(noon, 0, progress).await.unwrap();
-    assert_eq!(rollups.progress(noon, 0).await.unwrap(), progress);
-    assert_eq!(rollups.progress(noon, 1).await.unwrap(), Progress::default());
-    assert_eq!(rollups.progress(day, 0).await.unwrap(), Progress::default());
+    assert_eq!(rollups.progress(noon).await.unwrap(), Progress::default());
+    let progress = Progress { written: vec![7, 0], rolled: vec![3, 0] };
+    rollups.set_progress(noon, &progress).await.unwrap();
+    assert_eq!(rollups.progress(noon).await.unwrap(), progress);
+    assert_eq!(rollups.progress(day).await.unwrap(), Progress::default());
+    assert_eq!(progress.clone().of_groups(2), progress);
+    assert_eq!(progress.of_groups(1), Progress { written: vec![0], rolled: vec![0] });
 
     rollups.note_late(noon).await.unwrap();
     rollups.note_late(day).await.unwrap();
@@ -213,6 +214,10 @@ async fn progress_and_late_changes_are_kept() {
         rollups.forget_late(late).await.unwrap();
     }
     assert_eq!(rollups.late().await.unwrap(), [of(noon, 2)]);
+
+    assert_eq!(rollups.completed_ms().await.unwrap(), None);
+    rollups.set_completed_ms(NOON_MS).await.unwrap();
+    assert_eq!(rollups.completed_ms().await.unwrap(), Some(NOON_MS));
 
     rollups.mark(day, &"acme".parse().unwrap()).await.unwrap();
     let [mark] = rollups.marks(day).await.unwrap().try_into().unwrap();
