@@ -29,6 +29,12 @@ CONDITIONAL = {
     "ApiGatewayLogsRole": "goes with ApiGatewayAccount",
     "MeteringDeadLetterQueuePolicy": "refuses plain HTTP, which is how the local AWS is reached",
     "UploadsBucketPolicy": "as MeteringDeadLetterQueuePolicy",
+    "LakeBucketPolicy": "as MeteringDeadLetterQueuePolicy",
+    "StatementsBucketPolicy": "as MeteringDeadLetterQueuePolicy",
+    **{
+        f"{name}Query": "the local AWS knows no saved queries; there, infra/queries is run from its files"
+        for name in ["CacheSavings", "CostByDay", "CostByLob", "CostByModel", "CostByProvider", "CostByTenant", "ErrorRates", "TopUsers"]
+    },
     "EventArchive": "the local AWS refuses archives in templates",
     "BudgetAlertsEmail": "if anybody wants to be written to",
     "AlertWebhookConnection": "if there is a webhook, and API destinations",
@@ -375,7 +381,9 @@ def test_tables_are_reached_by_named_keys_only(role: str, statement: dict[str, A
     actions = [action for action in as_list(statement["Action"]) if action.startswith("dynamodb:")]
     tables = {name for name, attribute in attributes(statement) if name.endswith("Table") and attribute == "Arn"}
     assert "dynamodb:Scan" not in actions, role
-    if tables != {"ContentTable"}:
+    if statement["Sid"] == "ForgetLateChanges":
+        assert statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["PERIOD#LATE"]
+    elif tables != {"ContentTable"}:
         assert not {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"} & set(actions), role
     if tables:
         keys = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
@@ -433,9 +441,20 @@ def data_access(role: str) -> list[tuple[str, list[str]]]:
 
 
 def test_models_and_their_keys_are_reached_by_tenants_sessions_only() -> None:
-    services = ("bedrock:", "sagemaker:", "secretsmanager:", "s3:")
+    services = ("bedrock:", "sagemaker:", "secretsmanager:")
     owners = {role for role, statement in statements() if any(action.startswith(services) for action in as_list(statement["Action"]))}
     assert owners == {"TenantAccessRole"}
+
+
+def test_no_function_reaches_what_tenants_upload() -> None:
+    buckets = {
+        (role, bucket)
+        for role, statement in statements()
+        if any(action.startswith("s3:") for action in as_list(statement["Action"]))
+        for bucket in re.findall(r"\w+Bucket\b", json.dumps(statement["Resource"]))
+    }
+    assert {role for role, bucket in buckets if bucket == "UploadsBucket"} == {"TenantAccessRole"}
+    assert {bucket for role, bucket in buckets if role == "TenantAccessRole"} == {"UploadsBucket"}
 
 
 def test_uploads_are_apart_by_tenant() -> None:
@@ -458,6 +477,23 @@ def test_a_tenants_session_must_name_tenant_and_line_of_business() -> None:
         "ForAllValues:StringEquals": {"aws:TagKeys": ["tenant_id", "lob_id"]},
         "Null": {"aws:RequestTag/tenant_id": "false", "aws:RequestTag/lob_id": "false", "aws:TagKeys": "false"},
     }
+
+
+def test_billing_writes_books_and_nothing_else_of_the_ledger() -> None:
+    writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+    changing = [statement for role, statement in statements() if role == "BillingRole" and writes & set(as_list(statement["Action"]))]
+    (books,) = changing
+    keys = books["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert all(key.endswith("#BILLING") for key in keys)
+    assert "dynamodb:UpdateItem" not in books["Action"], "an entry is written once"
+
+
+def test_statements_are_kept() -> None:
+    bucket = template()["Resources"]["StatementsBucket"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
+    assert not [rule for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"] if "Expiration" in json.dumps(rule)]
 
 
 def test_every_role_takes_the_permissions_boundary() -> None:
@@ -511,3 +547,20 @@ def test_outputs_are_what_the_local_stack_is_driven_by() -> None:
         "AuthorizerFunctionName",
         "MeteringAggregatorFunctionName",
     } <= template()["Outputs"].keys()
+
+
+# ------------------------------------------------------------------------------------------------- lake
+
+
+def test_saved_queries_are_the_files() -> None:
+    saved = {
+        (query["Properties"]["Name"], query["Properties"]["Description"]): query["Properties"]["QueryString"]
+        for query in resources("AWS::Athena::NamedQuery").values()
+    }
+    files = {path.stem: path.read_text() for path in (ROOT / "infra/queries").glob("*.sql")}
+    assert saved == {(name, text.splitlines()[0].removeprefix("-- ")): text for name, text in files.items()}
+
+
+def test_queries_bound_the_days_that_they_read() -> None:
+    for path in (ROOT / "infra/queries").glob("*.sql"):
+        assert "WHERE dt >= " in path.read_text(), path

@@ -58,6 +58,20 @@ fn event(first: usize, records: &[UsageRecord]) -> Value {
 }
 
 impl World {
+    /// Lets whoever comes die after so many operations, if that is given.
+    fn allow(&self, operations: Option<u64>) {
+        if let Some(operations) = operations {
+            self.usage.allow(operations);
+        }
+    }
+
+    /// Writes records into the ledger.
+    fn write(&self, records: &[UsageRecord]) {
+        for record in records {
+            self.usage.record(record);
+        }
+    }
+
     /// Delivers `records[range]` at noon; whether all of it was taken.
     async fn deliver(&self, records: &[UsageRecord], range: std::ops::Range<usize>) -> bool {
         self.deliver_at(NOON_MS, records, range).await
@@ -110,7 +124,7 @@ impl World {
                 by_period.entry(period).or_default().add(record);
             }
             for (period, expected) in &by_period {
-                for (key, _) in &expected.0 {
+                for key in expected.0.keys() {
                     let found =
                         self.usage.finals_within(*period, granularity, &key.tenant_id).await;
                     let finals = finals.entry(*period).or_default();
@@ -123,7 +137,9 @@ impl World {
         for tenant in ["acme", "globex"] {
             let tenant = tenant.parse().unwrap();
             let rows = self.usage.rollups(&tenant, Granularity::Hour, 0, i64::MAX).await.unwrap();
-            rows.iter().for_each(|row| read.merge(&row.key, &row.rollup));
+            for row in rows {
+                read.merge(&row.key, &row.rollup);
+            }
         }
         assert_eq!(read, expected);
     }
@@ -147,7 +163,7 @@ async fn who_dies_between_any_two_steps_leaves_nothing_that_the_next_one_does_no
     let records = some_records(12);
     for deaths in 0_u64.. {
         let world = world(2);
-        records.iter().for_each(|record| world.usage.record(record));
+        world.write(&records);
         world.lake(NOON_MS).await;
         world.usage.allow(deaths);
         let mut is_whole = world.deliver(&records, 0..7).await;
@@ -175,14 +191,14 @@ async fn a_lake_that_fails_is_written_later() {
     let records = some_records(12);
     for operation in ["look at", "replace", "list", "delete"] {
         let mut world = world(2);
-        records.iter().for_each(|record| world.usage.record(record));
+        world.write(&records);
         world.deliver(&records, 0..12).await;
         world.lake(NOON_MS + HOUR_MS).await;
         // Fewer groups, so that there is something to delete.
         world.lake_groups = 1;
         world.objects.fail(operation);
         let late = [record("acme", NOON_MS, 100), record("globex", NOON_MS, 101)];
-        late.iter().for_each(|record| world.usage.record(record));
+        world.write(&late);
         let all = [&records[..], &late].concat();
         world.deliver(&all, 0..14).await;
         world.task(LATER_MS).run(|| false).await.unwrap_err();
@@ -197,11 +213,11 @@ async fn groups_that_are_no_more_leave_nothing_behind() {
     let records = some_records(24);
     for (before, after) in [(1, 4), (4, 1), (3, 2)] {
         let mut world = world(before);
-        records[..12].iter().for_each(|record| world.usage.record(record));
+        world.write(&records[..12]);
         world.deliver(&records, 0..12).await;
         world.lake(NOON_MS + 2 * HOUR_MS).await;
         world.lake_groups = after;
-        records.iter().for_each(|record| world.usage.record(record));
+        world.write(&records);
         world.deliver(&records, 12..24).await;
         world.lake(LATER_MS).await;
         world.check().await;
@@ -268,7 +284,7 @@ async fn of_two_writers_the_one_that_read_first_does_not_win() {
 async fn an_hour_that_was_forgotten_is_written_when_something_comes() {
     let world = world(1);
     let old = some_records(6);
-    old.iter().for_each(|record| world.usage.record(record));
+    world.write(&old);
     world.deliver(&old, 0..6).await;
     world.lake(LATER_MS).await;
     // A week after the call somebody finds out that it was made.
@@ -287,7 +303,7 @@ async fn what_changed_while_nothing_ran_for_days_is_written_afterwards() {
     let world = world(1);
     world.lake(NOON_MS).await;
     let records = some_records(9);
-    records.iter().for_each(|record| world.usage.record(record));
+    world.write(&records);
     world.deliver(&records, 0..9).await;
     world.lake(LATER_MS + 200 * HOUR_MS).await;
     world.check().await;
@@ -297,7 +313,7 @@ async fn what_changed_while_nothing_ran_for_days_is_written_afterwards() {
 async fn nothing_is_begun_when_time_is_up() {
     let world = world(1);
     let records = some_records(9);
-    records.iter().for_each(|record| world.usage.record(record));
+    world.write(&records);
     world.deliver(&records, 0..9).await;
     let looks = std::cell::Cell::new(0);
     let is_over = || {
@@ -314,7 +330,7 @@ async fn nothing_is_begun_when_time_is_up() {
 async fn a_record_that_no_stream_could_settle_is_in_the_lake_all_the_same() {
     let world = world(1);
     let records = some_records(4);
-    records.iter().for_each(|record| world.usage.record(record));
+    world.write(&records);
     world.ledger.fail("settle");
     assert!(!world.deliver(&records, 0..4).await);
     let outcome = world.lake(LATER_MS).await;
@@ -374,8 +390,8 @@ proptest! {
                 match step {
                     Step::Deliver { back, forth, allowed } => {
                         let end = (reached + forth).min(records.len());
-                        records[..end].iter().for_each(|record| world.usage.record(record));
-                        allowed.into_iter().for_each(|allowed| world.usage.allow(allowed));
+                        world.write(&records[..end]);
+                        world.allow(allowed);
                         let range = reached.saturating_sub(back)..end;
                         let is_whole = world.deliver_at(now_ms, &records, range).await;
                         // What failed is delivered again before what follows it.
@@ -383,13 +399,13 @@ proptest! {
                     }
                     Step::Write { hours, allowed } => {
                         now_ms += hours * HOUR_MS;
-                        allowed.into_iter().for_each(|allowed| world.usage.allow(allowed));
+                        world.allow(allowed);
                         let _ = world.task(now_ms).run(|| false).await;
                     }
                 }
                 world.usage.heal();
             }
-            records.iter().for_each(|record| world.usage.record(record));
+            world.write(&records);
             assert!(world.deliver_at(now_ms, &records, reached..records.len()).await);
             let outcome = world.lake(now_ms.max(LATER_MS)).await;
             assert_eq!((outcome.differences, outcome.is_complete), (0, true));

@@ -22,7 +22,7 @@ pub use alerts::{Alerts, now_ms, serve};
 pub use lake::{LakeError, LakeOutcome, LakeTask};
 
 /// What is left of an invocation's time when nothing long is begun any more.
-const RESERVE: Duration = Duration::from_secs(60);
+const RESERVE: Duration = Duration::from_mins(1);
 
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
