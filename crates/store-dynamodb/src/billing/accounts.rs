@@ -13,25 +13,34 @@ use crate::key::{self, Key};
 use crate::rollup::Rollups;
 
 impl BillingBooks {
-    /// Keys of the items of tenants and lines of business, which alone carry a line of business.
-    async fn owners(&self) -> Result<Vec<(String, Option<LobId>)>, BillingStoreError> {
+    /// Keys of items of the `tenancy` table; of an index, if one is named.
+    async fn keys(
+        &self,
+        index: Option<&str>,
+        owner: (&str, String),
+        other: (&str, &str),
+    ) -> Result<Vec<String>, BillingStoreError> {
         let items = self
             .client
-            .scan()
+            .query()
             .table_name(&self.tenancy)
-            .index_name(key::TENANTS_INDEX)
+            .set_index_name(index.map(str::to_owned))
+            .key_condition_expression("#owner = :owner AND begins_with(#other, :prefix)")
+            .expression_attribute_names("#owner", owner.0)
+            .expression_attribute_names("#other", other.0)
+            .expression_attribute_values(":owner", AttributeValue::S(owner.1.clone()))
+            .expression_attribute_values(":prefix", AttributeValue::S(other.1.to_owned()))
             .into_paginator()
             .items()
             .send()
             .collect::<Result<Vec<_>, _>>()
             .await
-            .map_err(|cause| error("list", "accounts", cause))?;
-        let text = |item: &Key, name: &str| item.get(name)?.as_s().ok().cloned();
-        let owner = |item: Key| {
-            let lob_id = text(&item, "lob_id").and_then(|id| id.parse().ok());
-            Some((text(&item, key::PK)?, lob_id))
+            .map_err(|cause| error("list accounts of", &owner.1, cause))?;
+        let id = |item: Key| {
+            let text = item.get(other.0)?.as_s().ok()?;
+            text.strip_prefix(other.1).map(str::to_owned)
         };
-        Ok(items.into_iter().filter_map(owner).collect())
+        Ok(items.into_iter().filter_map(id).collect())
     }
 }
 
@@ -46,19 +55,19 @@ impl Accounts for BillingBooks {
             let marks = marks.map_err(|cause| error("list tenants of", &month, cause))?;
             tenants.extend(marks.into_iter().map(|mark| (mark.tenant_id, None)));
         }
-        for (owner, lob_id) in self.owners().await? {
-            if let Some(id) = owner.strip_prefix("TENANT#").and_then(|id| id.parse().ok()) {
-                tenants.insert(id, lob_id);
-            }
+        for lob_id in self.lobs().await? {
+            let owner = ("lob_id", lob_id.to_string());
+            let ids = self.keys(Some(key::TENANTS_INDEX), owner, (key::PK, "TENANT#")).await?;
+            let ids = ids.into_iter().filter_map(|id| id.parse().ok());
+            tenants.extend(ids.map(|id| (id, Some(lob_id.clone()))));
         }
         let account = |(tenant_id, lob_id)| TenantAccount { tenant_id, lob_id };
         Ok(tenants.into_iter().map(account).collect())
     }
 
     async fn lobs(&self) -> Result<Vec<LobId>, BillingStoreError> {
-        let owners = self.owners().await?;
-        let lob = |(owner, _): (String, _)| owner.strip_prefix("LOB#")?.parse().ok();
-        let mut lobs: Vec<LobId> = owners.into_iter().filter_map(lob).collect();
+        let ids = self.keys(None, (key::PK, key::ORG.to_owned()), (key::SK, "LOB#")).await?;
+        let mut lobs: Vec<LobId> = ids.into_iter().filter_map(|id| id.parse().ok()).collect();
         lobs.sort();
         lobs.dedup();
         Ok(lobs)

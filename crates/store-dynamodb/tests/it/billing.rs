@@ -78,13 +78,19 @@ async fn tenancy(client: &Client) {
         .send()
         .await
         .unwrap();
-    for (owner, lob_id) in
-        [("TENANT#globex", "retail"), ("TENANT#acme", "retail"), ("LOB#retail", "retail")]
-    {
+    for (owner, sort) in [
+        ("TENANT#globex", "META"),
+        ("TENANT#acme", "META"),
+        ("LOB#retail", "META"),
+        ("ORG", "LOB#retail"),
+        ("ORG", "META"),
+    ] {
         let put = client.put_item().table_name("tenancy");
         let put = put.item("PK", AttributeValue::S(owner.to_owned()));
-        let put = put.item("SK", AttributeValue::S("META".to_owned()));
-        put.item("lob_id", AttributeValue::S(lob_id.to_owned())).send().await.unwrap();
+        let put = put.item("SK", AttributeValue::S(sort.to_owned()));
+        let lob_id = AttributeValue::S("retail".to_owned());
+        let put = if owner == "ORG" { put } else { put.item("lob_id", lob_id) };
+        put.send().await.unwrap();
     }
 }
 
