@@ -31,12 +31,8 @@ pub use admit::{Admitted, Refusal, admit};
 pub use alert::{Alert, AlertEvent, AlertOutbox, AlertOwner, AlertStore};
 pub use calendar::{Calendar, Minute, Period, Roll, UnknownTimeZone, Windows};
 pub use counter::{Counter, Counters, Metric};
-pub use entitlements::{
-    EntitlementStore, Entitlements, ScopeLimits, TenantLimits, UnknownProject,
-};
-pub use limits::{
-    Cap, Enforcement, LimitRule, LimitedCall, ModelSelector, OnExhausted, Raise,
-};
+pub use entitlements::{EntitlementStore, Entitlements, ScopeLimits, TenantLimits, UnknownProject};
+pub use limits::{Cap, Enforcement, LimitRule, LimitedCall, ModelSelector, OnExhausted, Raise};
 pub use meter::{Denial, Meter, Standing};
 pub use reservation::{CallDetail, Reservation, Used};
 pub use rule_reading::{MAX_RULES, read_rules, timestamp, whole};

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use billing::port::{Accounts, BillingStore, Booked, Documents, UsageSource};
 use billing::{Account, Month, Span};
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
 use metering::UsageRecord;
 use tenancy::TenantId;
 
@@ -39,7 +41,7 @@ impl<S: Accounts, U: UsageSource, D: Sync> Records for Books<'_, S, U, D> {
             start_ms: from.as_millisecond(),
             end_ms: until.as_millisecond(),
         };
-        for tenant in self.store.tenants().await? {
+        for tenant in self.store.tenants(&span).await? {
             self.usage.records(&tenant.tenant_id, &span, take).await?;
         }
         Ok(())
@@ -54,7 +56,17 @@ impl<S: BillingStore + Accounts, U: Sync, D: Sync> Bookings for Books<'_, S, U, 
     ) -> Result<Vec<Correction>, StoreError> {
         let reconciled: Month = period.parse()?;
         let last = self.store.books().await?.first_open(self.current).max(self.current);
-        let known = self.store.tenants().await?.into_iter().map(|tenant| tenant.tenant_id);
+        // Whoever called in the month, off-boarded or not.
+        let first = format!("{reconciled}-01").parse::<Date>()?;
+        let start = TimeZone::UTC.to_timestamp(first.into())?;
+        let end = TimeZone::UTC.to_timestamp(first.saturating_add(1.month()).into())?;
+        let span = Span {
+            period: reconciled,
+            time_zone: "UTC".to_owned(),
+            start_ms: start.as_millisecond(),
+            end_ms: end.as_millisecond(),
+        };
+        let known = self.store.tenants(&span).await?.into_iter().map(|tenant| tenant.tenant_id);
         let tenants: BTreeSet<_> = tenants.iter().cloned().chain(known).collect();
         let mut found = Vec::new();
         for tenant_id in tenants {

@@ -66,8 +66,9 @@ impl Update {
         update.name("minute");
         update.value("entry", entry);
         update.number("minute", reservation.minute.0);
-        update.conditions =
-            ["attribute_exists(#open)", "attribute_not_exists(#open.#call)"].map(str::to_owned).to_vec();
+        update.conditions = ["attribute_exists(#open)", "attribute_not_exists(#open.#call)"]
+            .map(str::to_owned)
+            .to_vec();
         update.sets.push("#open.#call = :entry".to_owned());
         if let Some(version) = gate.entitlement_version {
             update.current(version);
@@ -140,7 +141,11 @@ impl Update {
                     self.number(&value, room);
                     let fits = format!("(attribute_not_exists(#{name}) OR #{name} <= :{value})");
                     // A missing count is none at all, which fits where the request alone does.
-                    self.conditions.push(if room < 0 { format!("#{name} <= :{value}") } else { fits });
+                    self.conditions.push(if room < 0 {
+                        format!("#{name} <= :{value}")
+                    } else {
+                        fits
+                    });
                 }
                 None => {
                     self.number(&value, room);

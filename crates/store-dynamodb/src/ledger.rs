@@ -5,8 +5,8 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 
 use admission::{
-    Calendar, CallDetail, Counter, Denial, Gate, Meter, MeterRef, MeterStore, Minute, Reservation, Standing,
-    StoreError, UsageStore, Used,
+    Calendar, CallDetail, Counter, Denial, Gate, Meter, MeterRef, MeterStore, Minute, Reservation,
+    Standing, StoreError, UsageStore, Used,
 };
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use admission::{CallDetail, Meter, MeterRef, Minute, Reservation, SettlementStore, StoreError, Used};
+use admission::{
+    CallDetail, Meter, MeterRef, Minute, Reservation, SettlementStore, StoreError, Used,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use metering::{RecordId, UsageRecord};
 use serde::Deserialize;
@@ -77,8 +79,7 @@ impl SettlementStore for Ledger {
         let items = pages.collect::<Result<Vec<_>, _>>().await;
         let items = items.map_err(|error| store_error("list meters", "the ledger", error))?;
         let text = |item: &key::Key, name: &str| item.get(name)?.as_s().ok().cloned();
-        let meter =
-            |item| key::parse_meter(&text(item, key::PK)?, &text(item, key::SK)?);
+        let meter = |item| key::parse_meter(&text(item, key::PK)?, &text(item, key::SK)?);
         Ok(items.iter().filter_map(meter).collect())
     }
 

@@ -7,6 +7,7 @@ mod calendar;
 mod documents;
 mod environment;
 mod focus;
+mod reconcile;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -15,14 +16,17 @@ use admission::Calendar;
 use billing::port::{Accounts, BillingStore, UsageSource};
 use billing::{CloseError, Month, Ports, Progress};
 use events::EventSink;
+use inference::CatalogStore;
 use lake::ObjectStore;
 use lake::focus::Issuer;
 use lambda_runtime::{Error, LambdaEvent};
 use metering::RollupStore;
+use reconciliation::port::SourceFiles;
 use serde_json::{Value, json};
 
 pub use documents::Objects;
 pub use environment::StartError;
+pub use reconcile::Reconciler;
 pub use task::{REQUESTED, Task};
 
 /// How long before its end an invocation takes up nothing new: what was begun has to end, too.
@@ -30,7 +34,7 @@ const RESERVE_MS: i64 = 120_000;
 
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
-pub struct State<S, R, O, E> {
+pub struct State<S, R, O, E, B, C> {
     /// Plans, entries, months, accounts, usage records.
     pub books: S,
     /// Usage in sums.
@@ -39,6 +43,8 @@ pub struct State<S, R, O, E> {
     pub documents: Objects<O>,
     /// Who is told.
     pub events: E,
+    /// What AWS says; none where no data export is set up.
+    pub reconciler: Option<Reconciler<B, C>>,
     /// Where the organisation's months begin.
     pub calendar: Calendar,
     /// The day of the month on which the one before it is closed; 0 if people do that.
@@ -53,8 +59,8 @@ pub struct State<S, R, O, E> {
 ///
 /// # Errors
 /// It is no task, or could not be done; Lambda tries an asynchronous one again.
-pub async fn handle<S, R, O, E>(
-    state: &State<S, R, O, E>,
+pub async fn handle<S, R, O, E, B, C>(
+    state: &State<S, R, O, E, B, C>,
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
@@ -62,6 +68,8 @@ where
     R: RollupStore,
     O: ObjectStore,
     E: EventSink,
+    B: SourceFiles,
+    C: CatalogStore,
 {
     let task: Task = serde_json::from_value(event.payload)?;
     let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
@@ -82,24 +90,27 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// One invocation.
-struct Run<'a, S, R, O, E> {
-    state: &'a State<S, R, O, E>,
+struct Run<'a, S, R, O, E, B, C> {
+    state: &'a State<S, R, O, E, B, C>,
     deadline_ms: i64,
     request_id: String,
 }
 
-impl<S, R, O, E> Run<'_, S, R, O, E>
+impl<S, R, O, E, B, C> Run<'_, S, R, O, E, B, C>
 where
     S: BillingStore + Accounts + UsageSource,
     R: RollupStore,
     O: ObjectStore,
     E: EventSink,
+    B: SourceFiles,
+    C: CatalogStore,
 {
     async fn task(&self, task: &Task) -> Result<Value, Error> {
         match task {
             Task::Daily => self.daily().await,
             Task::CloseMonth { period, requested_by } => self.close(*period, requested_by).await,
             Task::Corrections { period, after } => self.correct(*period, after.clone()).await,
+            Task::Reconcile { period } => self.reconcile(*period).await,
             Task::FocusExport { period } => {
                 let State { books, rollups, documents, issuer, .. } = self.state;
                 let (key, rows) =
@@ -180,6 +191,16 @@ where
                 Ok(json!({ "continues_after": after }))
             }
         }
+    }
+
+    async fn reconcile(&self, period: Month) -> Result<Value, Error> {
+        let State { books, documents, reconciler, calendar, .. } = self.state;
+        let Some(reconciler) = reconciler else {
+            return Ok(json!({ "refused": "no data export is set up: deploy with CurBucketName and CurPrefix" }));
+        };
+        let now_ms = (self.state.now_ms)();
+        let (current, _) = calendar::current(calendar, now_ms);
+        reconciler.run(books, documents, current, period, now_ms).await
     }
 
     fn ports(&self) -> Ports<'_, S, S, Objects<O>, E> {

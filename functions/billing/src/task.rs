@@ -32,6 +32,11 @@ pub enum Task {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<TenantId>,
     },
+    /// Compares a month with what AWS says, and books what AWS is right about.
+    Reconcile {
+        /// Which month, in UTC as AWS bills it.
+        period: Month,
+    },
     /// Writes a month's usage as a FOCUS file.
     FocusExport {
         /// Which month, in UTC as FOCUS has it.

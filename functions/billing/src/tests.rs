@@ -5,20 +5,31 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use admission::Calendar;
 use billing::fakes::InMemoryBilling;
 use billing::port::BillingStore as _;
+use bytes::Bytes;
 use billing::{EntryKind, LedgerEntry, Month, SignedNanoUsd};
+use inference::{Catalog, CatalogStore, ReadCatalogError};
 use lake::fakes::InMemoryObjects;
 use lake::focus::Issuer;
 use lambda_runtime::{Context, LambdaEvent};
 use metering::UsageRecord;
 use metering::fakes::InMemoryUsage;
+use reconciliation::port::{SourceFile, SourceFiles, StoreError};
+use reconciliation::{Gateway, Job, Policy, UsageTypes};
 use serde_json::{Value, json};
 
-use super::{Objects, REQUESTED, State, handle};
+use super::{Objects, REQUESTED, Reconciler, State, handle};
 
 /// 2026-12-05T12:00:00Z
 const FIFTH_MS: i64 = 1_796_472_000_000;
 
-type Test = State<InMemoryBilling, InMemoryUsage, InMemoryObjects, InMemoryBilling>;
+type Test = State<
+    InMemoryBilling,
+    InMemoryUsage,
+    InMemoryObjects,
+    InMemoryBilling,
+    NoFiles,
+    NoCatalog,
+>;
 
 fn state(now_ms: fn() -> i64, closing_day: i64) -> Test {
     let books = InMemoryBilling::default();
@@ -30,11 +41,57 @@ fn state(now_ms: fn() -> i64, closing_day: i64) -> Test {
         rollups: InMemoryUsage::default(),
         documents: Objects(InMemoryObjects::default()),
         events: InMemoryBilling::default(),
+        reconciler: None,
         calendar: Calendar::of("Europe/Berlin").unwrap(),
         closing_day,
         issuer: Issuer { account_id: "123456789012".to_owned(), name: "weir".to_owned() },
         now_ms,
     }
+}
+
+/// An export that has no files.
+#[derive(Debug)]
+struct NoFiles;
+
+impl SourceFiles for NoFiles {
+    async fn list(&self, _prefix: &str) -> Result<Vec<SourceFile>, StoreError> {
+        Ok(vec![])
+    }
+
+    async fn read(&self, file: &SourceFile, _: u64, _: u64) -> Result<Bytes, StoreError> {
+        Err(format!("there is no {}", file.key).into())
+    }
+}
+
+/// A catalogue of nothing.
+#[derive(Debug)]
+struct NoCatalog;
+
+impl CatalogStore for NoCatalog {
+    async fn catalog(&self) -> Result<Catalog, ReadCatalogError> {
+        Ok(Catalog::default())
+    }
+}
+
+#[tokio::test]
+async fn a_month_is_reconciled_only_where_aws_says_something() {
+    let task = || json!({ "task": "reconcile", "period": "2026-11" });
+    let mut state = state(|| FIFTH_MS, 0);
+    assert!(run(&state, task()).await["refused"].as_str().unwrap().contains("CurBucketName"));
+    state.reconciler = Some(Reconciler {
+        job: Job {
+            gateway: Gateway::new("arn:aws:iam::123456789012:role/weir-tenant-access").unwrap(),
+            usage_types: UsageTypes::built_in().unwrap(),
+            policy: Policy::default(),
+            bill_prefix: "exports/weir".to_owned(),
+            log_prefixes: vec![],
+        },
+        bills: NoFiles,
+        logs: NoFiles,
+        catalog: NoCatalog,
+    });
+    let error = invoke(&state, task(), i64::MAX).await.unwrap_err();
+    assert!(error.to_string().contains("exports/weir/data/BILLING_PERIOD=2026-11/"), "{error}");
 }
 
 fn record(number: u64, cost: u64) -> UsageRecord {

@@ -75,7 +75,8 @@ async fn prices_are_one_or_by_terms_and_the_organisations_own_go_first() {
         {"price": {"input": 10, "output": 20, "long_context": [{"above_input_tokens": 9, "input": 30, "output": 40}]}},
         {"service_tier": "priority", "region": "us-east-1", "profile_scope": "geo", "price": {"input": 50, "output": 60}},
     ]);
-    let book = json!({"version": "1", "valid_from": 0, "currency": "USD", "models": {"model-a": rates}});
+    let book =
+        json!({"version": "1", "valid_from": 0, "currency": "USD", "models": {"model-a": rates}});
     put(&client, "CATALOG", "PRICES#1", book).await;
     let own = json!({"version": "ovr-1", "valid_from": 5, "valid_until": 9, "models": {"model-a": {"input": 7, "output": 8}}});
     put(&client, "CATALOG", "PRICE_OVERRIDES#ovr-1", own).await;

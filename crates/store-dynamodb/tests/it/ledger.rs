@@ -107,12 +107,15 @@ async fn a_meter_that_is_not_the_tenants_own_is_made_by_the_first_call() {
         "tenant=acme principal=u#1 model=m:0/x",
     ] {
         let meter = text.parse::<Held>().unwrap().meter;
-        let caps = vec![cap(Metric::Requests, Some(Period::Day), 3), cap(Metric::Concurrency, None, 2)];
+        let caps =
+            vec![cap(Metric::Requests, Some(Period::Day), 3), cap(Metric::Concurrency, None, 2)];
         let gate = Gate { meter, caps, entitlement_version: None };
         let want = reservation(&acme, 100, 10, NOON);
         let ids: Vec<RecordId> = (0..8).map(|number| id(&format!("call-{number}"))).collect();
         let answers = join_all(
-            ids.iter().zip(instances.iter().cycle()).map(|(id, it)| it.reserve(&acme, &gate, id, &want)),
+            ids.iter()
+                .zip(instances.iter().cycle())
+                .map(|(id, it)| it.reserve(&acme, &gate, id, &want)),
         )
         .await;
         let admitted: Vec<_> =

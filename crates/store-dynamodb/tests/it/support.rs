@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use admission::{Calendar, Cap, Counter, Gate, MeterRef, Metric, Minute, Part, Period, Reservation, Scope};
+use admission::{
+    Calendar, Cap, Counter, Gate, MeterRef, Metric, Minute, Part, Period, Reservation, Scope,
+};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
