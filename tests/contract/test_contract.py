@@ -35,6 +35,8 @@ CONDITIONAL = {
         f"{name}Query": "the local AWS knows no saved queries; there, infra/queries is run from its files"
         for name in ["CacheSavings", "CostByDay", "CostByLob", "CostByModel", "CostByProvider", "CostByTenant", "ErrorRates", "TopUsers"]
     },
+    "ReadBillsPolicy": "if there is a data export to reconcile with",
+    "ReadInvocationLogsPolicy": "if there is a log of model invocations",
     "EventArchive": "the local AWS refuses archives in templates",
     "BudgetAlertsEmail": "if anybody wants to be written to",
     "AlertWebhookConnection": "if there is a webhook, and API destinations",
