@@ -1,8 +1,10 @@
 //! Everything in memory, with the ports' contracts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use events::{Event, EventSink, PublishError};
 use metering::UsageRecord;
@@ -34,6 +36,8 @@ struct State {
     events: Vec<Event>,
     /// Operations that succeed before every other one fails.
     lives: Option<u64>,
+    /// What the pauses before operations are drawn from, if there are any.
+    dice: Option<u64>,
 }
 
 impl InMemoryBilling {
@@ -57,6 +61,12 @@ impl InMemoryBilling {
         self.lock().lives = operations;
     }
 
+    /// Pauses for a random while before each operation, so that others come in between: the same
+    /// `seed`, the same history.
+    pub fn interleave(&self, seed: u64) {
+        self.lock().dice = Some(seed);
+    }
+
     /// All documents.
     pub fn documents(&self) -> BTreeMap<String, Vec<u8>> {
         self.lock().documents.clone()
@@ -71,11 +81,15 @@ impl InMemoryBilling {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(
+    async fn begin(
         &self,
         operation: &'static str,
-        subject: &(impl ToString + ?Sized),
+        subject: &(impl ToString + ?Sized + Sync),
     ) -> Result<MutexGuard<'_, State>, BillingStoreError> {
+        let pauses = self.lock().pauses();
+        for _ in 0..pauses {
+            pause().await;
+        }
         let mut state = self.lock();
         if state.lives == Some(0) {
             let source = "made to fail".into();
@@ -86,13 +100,37 @@ impl InMemoryBilling {
     }
 }
 
+impl State {
+    /// How often somebody else may come before the next operation.
+    fn pauses(&mut self) -> u64 {
+        let Some(dice) = &mut self.dice else { return 0 };
+        // A linear congruential generator (Knuth's MMIX); its upper bits are the better ones.
+        *dice =
+            dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*dice >> 33) % 4
+    }
+}
+
+/// Lets others run once.
+async fn pause() {
+    let mut is_first = true;
+    poll_fn(|context| {
+        if std::mem::take(&mut is_first) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
 impl BillingStore for InMemoryBilling {
     async fn books(&self) -> Result<Books, BillingStoreError> {
-        Ok(self.begin("read", "the books")?.books.clone())
+        Ok(self.begin("read", "the books").await?.books.clone())
     }
 
     async fn change_books(&self, from: &Books, to: &Books) -> Result<bool, BillingStoreError> {
-        let mut state = self.begin("change", "the books")?;
+        let mut state = self.begin("change", "the books").await?;
         let is_same = state.books == *from;
         if is_same {
             state.books = to.clone();
@@ -101,7 +139,7 @@ impl BillingStore for InMemoryBilling {
     }
 
     async fn book(&self, entry: &LedgerEntry) -> Result<Booked, BillingStoreError> {
-        let mut state = self.begin("book the entry", &entry.id)?;
+        let mut state = self.begin("book the entry", &entry.id).await?;
         let key = (entry.account.clone(), entry.id.clone());
         if state.entries.contains_key(&key) {
             return Ok(Booked::Known);
@@ -122,7 +160,7 @@ impl BillingStore for InMemoryBilling {
         account: &Account,
         periods: RangeInclusive<Month>,
     ) -> Result<Vec<LedgerEntry>, BillingStoreError> {
-        let state = self.begin("list entries of", account)?;
+        let state = self.begin("list entries of", account).await?;
         let of_account = state.entries.values().filter(|entry| entry.account == *account);
         let mut found: Vec<_> =
             of_account.filter(|entry| periods.contains(&entry.period)).cloned().collect();
@@ -131,7 +169,7 @@ impl BillingStore for InMemoryBilling {
     }
 
     async fn put_plan(&self, account: &Account, plan: &Plan) -> Result<bool, BillingStoreError> {
-        let mut state = self.begin("keep the plan", &plan.id)?;
+        let mut state = self.begin("keep the plan", &plan.id).await?;
         let is_open = state.books.state_of(plan.valid_from) == MonthState::Open;
         if is_open {
             state.plans.insert((account.clone(), plan.valid_from), plan.clone());
@@ -140,37 +178,37 @@ impl BillingStore for InMemoryBilling {
     }
 
     async fn plans(&self, account: &Account) -> Result<Vec<Plan>, BillingStoreError> {
-        let state = self.begin("list plans of", account)?;
+        let state = self.begin("list plans of", account).await?;
         let of_account = state.plans.iter().filter(|((owner, _), _)| owner == account);
         Ok(of_account.map(|(_, plan)| plan.clone()).collect())
     }
 
     async fn put_issued(&self, issued: &Issued) -> Result<(), BillingStoreError> {
-        let mut state = self.begin("note the statement of", &issued.account)?;
+        let mut state = self.begin("note the statement of", &issued.account).await?;
         state.issued.insert((issued.account.clone(), issued.period), issued.clone());
         Ok(())
     }
 
     async fn issued(&self, account: &Account) -> Result<Vec<Issued>, BillingStoreError> {
-        let state = self.begin("list statements of", account)?;
+        let state = self.begin("list statements of", account).await?;
         let of_account = state.issued.values().rev().filter(|it| it.account == *account);
         Ok(of_account.cloned().collect())
     }
 
     async fn put_closed(&self, month: &ClosedMonth) -> Result<(), BillingStoreError> {
-        let mut state = self.begin("note the month", &month.period)?;
+        let mut state = self.begin("note the month", &month.period).await?;
         state.closed.insert(month.period, month.clone());
         Ok(())
     }
 
     async fn closed(&self) -> Result<Vec<ClosedMonth>, BillingStoreError> {
-        Ok(self.begin("list", "closed months")?.closed.values().rev().cloned().collect())
+        Ok(self.begin("list", "closed months").await?.closed.values().rev().cloned().collect())
     }
 }
 
 impl Accounts for InMemoryBilling {
     async fn tenants(&self, _span: &Span) -> Result<Vec<TenantAccount>, BillingStoreError> {
-        let state = self.begin("list", "tenants")?;
+        let state = self.begin("list", "tenants").await?;
         let account = |(tenant_id, lob_id): (&TenantId, &Option<LobId>)| TenantAccount {
             tenant_id: tenant_id.clone(),
             lob_id: lob_id.clone(),
@@ -179,7 +217,7 @@ impl Accounts for InMemoryBilling {
     }
 
     async fn lobs(&self) -> Result<Vec<LobId>, BillingStoreError> {
-        Ok(self.begin("list", "lines of business")?.lobs.iter().cloned().collect())
+        Ok(self.begin("list", "lines of business").await?.lobs.iter().cloned().collect())
     }
 }
 
@@ -190,7 +228,7 @@ impl UsageSource for InMemoryBilling {
         _span: &Span,
         take: &mut (dyn FnMut(UsageRecord) + Send),
     ) -> Result<(), BillingStoreError> {
-        let state = self.begin("read records of", tenant_id)?;
+        let state = self.begin("read records of", tenant_id).await?;
         let of_tenant = state.records.values().filter(|record| record.tenant_id == *tenant_id);
         of_tenant.cloned().for_each(take);
         Ok(())
@@ -204,7 +242,7 @@ impl Documents for InMemoryBilling {
         bytes: Vec<u8>,
         _content_type: &str,
     ) -> Result<bool, BillingStoreError> {
-        let mut state = self.begin("create", key)?;
+        let mut state = self.begin("create", key).await?;
         let is_new = !state.documents.contains_key(key);
         state.documents.entry(key.to_owned()).or_insert(bytes);
         Ok(is_new)
@@ -216,23 +254,26 @@ impl Documents for InMemoryBilling {
         bytes: Vec<u8>,
         _content_type: &str,
     ) -> Result<(), BillingStoreError> {
-        self.begin("write", key)?.documents.insert(key.to_owned(), bytes);
+        self.begin("write", key).await?.documents.insert(key.to_owned(), bytes);
         Ok(())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, BillingStoreError> {
-        Ok(self.begin("read", key)?.documents.get(key).cloned())
+        Ok(self.begin("read", key).await?.documents.get(key).cloned())
     }
 }
 
 impl EventSink for InMemoryBilling {
     async fn publish(&self, events: &[Event]) -> Vec<Result<(), PublishError>> {
-        let publish = |event: &Event| {
-            let taken = self.begin("tell of", &event.id);
-            taken
-                .map(|mut state| state.events.push(event.clone()))
-                .map_err(|error| PublishError { id: event.id.clone(), source: error.into() })
-        };
-        events.iter().map(publish).collect()
+        let mut outcomes = Vec::with_capacity(events.len());
+        for event in events {
+            let taken = self.begin("tell of", &event.id).await;
+            let outcome = taken.map(|mut state| state.events.push(event.clone()));
+            outcomes.push(
+                outcome
+                    .map_err(|error| PublishError { id: event.id.clone(), source: error.into() }),
+            );
+        }
+        outcomes
     }
 }

@@ -3,24 +3,23 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use billing::fakes::InMemoryBilling;
-use billing::port::{BillingStore, Booked, ClosedMonth, Documents as _, Issued};
+use billing::port::{BillingStore, Booked, ClosedMonth, Documents as _};
 use billing::{
     Account, CloseError, CloseRefused, EntryKind, LedgerEntry, LobStatement, Month, Plan, Ports,
     Progress, SETTLING_MS, SignedNanoUsd, Span, Statement,
 };
 use metering::{NanoUsd, UsageRecord};
-use proptest::prelude::*;
 
 use crate::support::{DAY_MS, NOVEMBER_MS, entry, november, record, tokens};
 
-const OVER_MS: i64 = NOVEMBER_MS + 30 * DAY_MS + SETTLING_MS;
+pub(crate) const OVER_MS: i64 = NOVEMBER_MS + 30 * DAY_MS + SETTLING_MS;
 
-fn december() -> Span {
+pub(crate) fn december() -> Span {
     let start_ms = november().end_ms;
     Span { period: month("2026-12"), start_ms, end_ms: start_ms + 31 * DAY_MS, ..november() }
 }
 
-fn month(text: &str) -> Month {
+pub(crate) fn month(text: &str) -> Month {
     text.parse().unwrap()
 }
 
@@ -43,7 +42,7 @@ async fn close(world: &InMemoryBilling, span: &Span) -> Result<Option<ClosedMont
     }
 }
 
-async fn statement(world: &InMemoryBilling, id: &str, span: &Span) -> Option<Statement> {
+pub(crate) async fn statement(world: &InMemoryBilling, id: &str, span: &Span) -> Option<Statement> {
     let key = format!("{}.json", billing::documents_of(&tenant(id), span));
     let bytes = world.get(&key).await.unwrap()?;
     Some(serde_json::from_slice(&bytes).unwrap())
@@ -54,14 +53,20 @@ async fn lob(world: &InMemoryBilling, id: &str, span: &Span) -> LobStatement {
     serde_json::from_slice(&world.get(&key).await.unwrap().unwrap()).unwrap()
 }
 
-fn call(world: &InMemoryBilling, id: &str, at_ms: i64, number: u64, cost: u64) -> UsageRecord {
+pub(crate) fn call(
+    world: &InMemoryBilling,
+    id: &str,
+    at_ms: i64,
+    number: u64,
+    cost: u64,
+) -> UsageRecord {
     let record = record(id, at_ms, number, "nova-lite", tokens(100, 10), cost);
     world.record(record.clone());
     record
 }
 
 /// Three tenants of two lines of business; `idle` never calls.
-fn world() -> InMemoryBilling {
+pub(crate) fn world() -> InMemoryBilling {
     let world = InMemoryBilling::default();
     for (id, lob) in [("acme", "retail"), ("globex", "markets"), ("idle", "retail")] {
         world.onboard(id, lob).unwrap();
@@ -207,69 +212,6 @@ async fn what_comes_late_is_billed_in_the_next_open_month_under_the_plan_of_its_
         "into January, which is not closed"
     );
     assert_eq!(late(&world, "acme", "2027-01").await, [("late-usage-2026-11-2".to_owned(), 1_100)]);
-}
-
-/// Statements and corrections together: what was billed, and what it cost.
-async fn billed(world: &InMemoryBilling, spans: &[Span]) -> (i64, u64) {
-    let (mut amount, mut records) = (0, 0);
-    for span in spans {
-        for id in ["acme", "globex", "idle"] {
-            if let Some(statement) = statement(world, id, span).await {
-                amount += statement.totals.total_nanousd.0;
-                records += statement.totals.sum.records;
-            }
-        }
-    }
-    (amount, records)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
-    /// Whatever fails after whatever number of steps, and with late records in between: nothing is billed
-    /// twice or forgotten.
-    #[test]
-    fn two_closers_that_fail_anywhere_bill_everything_once(
-        lives in prop::collection::vec(0..60u64, 1..12),
-        late in prop::collection::vec((0..3usize, 0..30i64, 1..1_000u64), 0..8),
-    ) {
-        let world = world();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut cost = 1_577;
-            let mut late = late.into_iter().zip(100..);
-            for lives in lives {
-                world.fail_after(Some(lives));
-                let (one, two) = (ports(&world), ports(&world));
-                let span = november();
-                let _ = futures::future::join(
-                    one.close(&span, "u-1", OVER_MS, &|| lives % 3 == 0),
-                    two.close(&span, "u-2", OVER_MS, &|| false),
-                ).await;
-                let _ = one.correct(&span, month("2026-12"), OVER_MS, None, &|| false).await;
-                world.fail_after(None);
-                if let Some(((tenant, day, amount), number)) = late.next() {
-                    let record = call(&world, ["acme", "globex", "idle"][tenant], NOVEMBER_MS + day * DAY_MS, number, amount);
-                    assert!(november().has(record.called_ms()));
-                    cost += i64::try_from(amount).unwrap();
-                }
-            }
-            close(&world, &november()).await.unwrap();
-            correct(&world, &november(), "2026-12").await;
-            assert_eq!(correct(&world, &november(), "2026-12").await, 0);
-            close(&world, &december()).await.unwrap();
-            let (amount, _) = billed(&world, &[november(), december()]).await;
-            assert_eq!(amount, cost);
-            // What was told of is what is kept.
-            for event in world.events() {
-                if event.kind != "StatementIssued" { continue; }
-                let issued: Issued = serde_json::from_value(event.detail).unwrap();
-                let Account::Tenant(id) = &issued.account else { continue };
-                let span = if issued.period == month("2026-11") { november() } else { december() };
-                assert_eq!(statement(&world, id.as_str(), &span).await.unwrap().digest, issued.digest);
-            }
-        });
-    }
 }
 
 #[tokio::test]

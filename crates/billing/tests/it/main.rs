@@ -9,5 +9,6 @@
 
 mod closing;
 mod documents;
+mod histories;
 mod statements;
 mod support;
