@@ -196,7 +196,9 @@ where
     async fn reconcile(&self, period: Month) -> Result<Value, Error> {
         let State { books, documents, reconciler, calendar, .. } = self.state;
         let Some(reconciler) = reconciler else {
-            return Ok(json!({ "refused": "no data export is set up: deploy with CurBucketName and CurPrefix" }));
+            return Ok(
+                json!({ "refused": "no data export is set up: deploy with CurBucketName and CurPrefix" }),
+            );
         };
         let now_ms = (self.state.now_ms)();
         let (current, _) = calendar::current(calendar, now_ms);

@@ -46,7 +46,8 @@ impl<B: SourceFiles, C: CatalogStore> Reconciler<B, C> {
             bookings: &books,
             reports: &books,
         };
-        let run = Box::pin(self.job.run(&stores, &catalog.prices(), &period.to_string(), now)).await?;
+        let run =
+            Box::pin(self.job.run(&stores, &catalog.prices(), &period.to_string(), now)).await?;
         Ok(json!({ "period": period, "report": run.report_key, "booked": run.booked }))
     }
 }

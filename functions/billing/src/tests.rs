@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use admission::Calendar;
 use billing::fakes::InMemoryBilling;
 use billing::port::BillingStore as _;
-use bytes::Bytes;
 use billing::{EntryKind, LedgerEntry, Month, SignedNanoUsd};
+use bytes::Bytes;
 use inference::{Catalog, CatalogStore, ReadCatalogError};
 use lake::fakes::InMemoryObjects;
 use lake::focus::Issuer;
@@ -22,14 +22,8 @@ use super::{Objects, REQUESTED, Reconciler, State, handle};
 /// 2026-12-05T12:00:00Z
 const FIFTH_MS: i64 = 1_796_472_000_000;
 
-type Test = State<
-    InMemoryBilling,
-    InMemoryUsage,
-    InMemoryObjects,
-    InMemoryBilling,
-    NoFiles,
-    NoCatalog,
->;
+type Test =
+    State<InMemoryBilling, InMemoryUsage, InMemoryObjects, InMemoryBilling, NoFiles, NoCatalog>;
 
 fn state(now_ms: fn() -> i64, closing_day: i64) -> Test {
     let books = InMemoryBilling::default();
