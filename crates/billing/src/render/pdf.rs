@@ -397,8 +397,8 @@ fn period(span: &Span) -> String {
 
 fn terms(plan: &Plan, of: &Account) -> String {
     let whose = match of {
-        Account::Org => "organisation's",
-        Account::Lob(_) => "line of business'",
+        Account::Org => "of the organisation",
+        Account::Lob(_) => "of its line of business",
         Account::Tenant(_) => "own",
     };
     format!("{} ({whose})", plan.id)
