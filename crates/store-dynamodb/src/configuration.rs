@@ -70,11 +70,15 @@ impl EntitlementStore for Configuration {
         &self,
         context: &TenantContext,
     ) -> Result<Option<Entitlements>, StoreError> {
-        let (tenant, lob, org) = tokio::try_join!(
-            self.get::<TenantItem>(key::tenant(&context.tenant_id)),
-            self.get::<LobItem>(key::lob(&context.lob_id)),
-            self.get::<ScopeLimits>(key::ORG.to_owned()),
-        )?;
+        // Boxed, since three of the SDK's futures are large and this one is part of every call's.
+        let (tenant, lob, org) = Box::pin(async {
+            tokio::try_join!(
+                self.get::<TenantItem>(key::tenant(&context.tenant_id)),
+                self.get::<LobItem>(key::lob(&context.lob_id)),
+                self.get::<ScopeLimits>(key::ORG.to_owned()),
+            )
+        })
+        .await?;
         let (Some(TenantItem { tenant, limits }), Some(lob)) = (tenant, lob) else {
             return Ok(None);
         };

@@ -68,23 +68,26 @@ pub(crate) fn scope(scope: &Scope) -> String {
 /// `TENANT#acme` / `METER#PRINCIPAL#u-1`. Each shard has a partition of its own
 /// (`TENANT#acme#SHARD#0-3`), so that they do not share what DynamoDB gives a partition.
 pub(crate) fn meter(of: &MeterRef) -> Key {
-    let mut pk = scope(&of.scope);
-    if of.shard != Shard::default() {
-        pk.push_str(&format!("#SHARD#{}-{}", of.shard.epoch, of.shard.number));
-    }
-    let mut sk = METER.to_owned();
-    match &of.models {
-        ModelSelector::All => {}
-        ModelSelector::Model(id) => sk.push_str(&format!("#MODEL#{id}")),
-        ModelSelector::Family(id) => sk.push_str(&format!("#FAMILY#{id}")),
-    }
-    match &of.scope {
-        Scope::Org | Scope::Lob(_) | Scope::Tenant(_) => {}
-        Scope::Project(_, id) => sk.push_str(&format!("#PROJECT#{id}")),
-        Scope::Principal(_, id) => sk.push_str(&format!("#PRINCIPAL#{id}")),
-    }
-    key(pk, sk)
+    let shard = if of.shard == Shard::default() {
+        String::new()
+    } else {
+        format!("#SHARD#{}-{}", of.shard.epoch, of.shard.number)
+    };
+    let models = match &of.models {
+        ModelSelector::All => String::new(),
+        ModelSelector::Model(id) => format!("#MODEL#{id}"),
+        ModelSelector::Family(id) => format!("#FAMILY#{id}"),
+    };
+    let within = match &of.scope {
+        Scope::Org | Scope::Lob(_) | Scope::Tenant(_) => String::new(),
+        Scope::Project(_, id) => format!("#PROJECT#{id}"),
+        Scope::Principal(_, id) => format!("#PRINCIPAL#{id}"),
+    };
+    key(format!("{}{shard}", scope(&of.scope)), format!("{METER}{models}{within}"))
 }
+
+/// Makes a selector of what it names.
+type Selector = fn(ModelId) -> ModelSelector;
 
 /// The meter whose key this is.
 pub(crate) fn parse_meter(pk: &str, sk: &str) -> Option<MeterRef> {
@@ -97,7 +100,7 @@ pub(crate) fn parse_meter(pk: &str, sk: &str) -> Option<MeterRef> {
     };
     let mut rest = sk.strip_prefix(METER)?;
     let mut models = ModelSelector::All;
-    let selectors: [(&str, fn(ModelId) -> ModelSelector); 2] =
+    let selectors: [(&str, Selector); 2] =
         [("#MODEL#", ModelSelector::Model), ("#FAMILY#", ModelSelector::Family)];
     for (prefix, selector) in selectors {
         if let Some(found) = rest.strip_prefix(prefix) {

@@ -1,5 +1,6 @@
 //! The adapters on an embedded DynamoDB.
 
+#![expect(clippy::panic, reason = "a test stops at the first surprise")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod billing;

@@ -58,13 +58,19 @@ fn delivered(len: usize, reached: &mut usize, back: usize, forth: usize) -> std:
     start..end
 }
 
+/// Whether it is acme's, how many hours later it is, and what it cost.
+type Call = (bool, i64, u8);
+
+/// Whose shard delivers, from where on, and how many.
+type Cut = (bool, usize, usize);
+
 #[test]
 fn each_record_is_counted_once_however_deliveries_are_cut() {
     let cuts = proptest::collection::vec((any::<bool>(), 0..30_usize, 0..12_usize), 1..12);
     let records = proptest::collection::vec((any::<bool>(), 0..2_i64, any::<u8>()), 1..60);
     let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let check = |(records, cuts): (Vec<(bool, i64, u8)>, Vec<(bool, usize, usize)>)| {
+    let check = |(records, cuts): (Vec<Call>, Vec<Cut>)| {
         runtime.block_on(async {
             let rollups = rollups(&dynamodb().await);
             // Two shards, as two tenants' partitions may be in; sequence numbers get longer on the way.
