@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use admission::fakes::InMemoryLedger;
 use admission::{
-    Calendar, CallDetail, Cap, Counter, Denial, LimitedScope, Meter, MeterLayout, MeterRef, Metric,
-    Minute, ModelSelector, Part, Period, Refusal, Reservation, Scope, SettlementStore as _,
-    SweepOutcome, UsageStore as _, Used, admit, sweep,
+    Calendar, CallDetail, Cap, Counter, Counters, Denial, LimitedScope, Meter, MeterLayout,
+    MeterRef, Metric, Minute, ModelSelector, Part, Period, Refusal, Reservation, Scope,
+    SettlementStore as _, SweepOutcome, UsageStore as _, Used, admit, sweep,
 };
 use metering::{ModelChoice, NanoUsd, Outcome, ProfileScope, RecordId, ServiceTier};
 use tenancy::{Principal, PrincipalKind, PriorityClass, Role, Status, TenantContext};
@@ -129,7 +129,7 @@ async fn a_refusal_by_one_scope_leaves_nothing_in_the_others() {
     assert_eq!((scope, cap.metric()), (Scope::Lob("retail".parse().unwrap()), Metric::Cost));
     for scope in both(&acme) {
         let meter = ledger.meter_of(&scope);
-        assert!(meter.open.is_empty() && meter.counters == Default::default(), "{scope}");
+        assert!(meter.open.is_empty() && meter.counters == Counters::default(), "{scope}");
     }
 }
 

@@ -107,6 +107,8 @@ const USAGE: TokenUsage = TokenUsage {
     cache_read: 3,
     cache_write_5m: 4,
     cache_write_1h: 5,
+    input_audio: 0,
+    output_audio: 0,
     images: 0,
     search_units: 0,
     guardrail_units: 0,
