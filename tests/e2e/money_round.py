@@ -254,6 +254,7 @@ class Round:
         expected = {record["SK"]: world.meters_of(record) for record in books.all_records}
         books.check_meters(meters, expected, CLOCK_SKEW_S * 1000)
         if "LakeBucketName" in self.stack.outputs:
+            Functions(self.stack).write_lake()
             hours = {hour_of(record["call_id"]) for record in books.all_records}
             result.faults += lake_faults(lake_rows(self.stack, hours), books.all_records)
             result.compared["lake"] = True

@@ -66,7 +66,6 @@ def test_naming_the_other_tenant_anywhere_has_no_effect(
         "x-request-id": "mine",
         "x-amzn-bedrock-request-metadata": json.dumps(claim),
         "openai-organization": other_id,
-        "openai-project": other_id,
     }
     body = {
         "model": model,
@@ -217,3 +216,17 @@ def test_the_tenants_answers_do_not_mix_at_the_same_time(callers: dict[str, Call
     for tenant_id, stream in streams.items():
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
         assert text == "".join(words(tenant_id))
+
+
+def test_a_project_is_looked_for_in_the_callers_tenant_only(tenants: Tenants, ledger: Ledger) -> None:
+    caller, other = (tenants.tenant(tenants.lob(), ["nova-lite"]) for _ in "12")
+    tenants.change(other.scopes[0], projects={"shop": {"tags": {"cost-center": "42"}}})
+    body = {"model": "nova-lite", "messages": messages()}
+    for name in ("openai-project", "x-weir-project"):
+        for project in ("shop", other.tenant_id, "../shop"):
+            answer = caller.post_chat(body, headers={name: project})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "project_not_found")
+    own = other.post_chat(body, headers={"openai-project": "shop"})
+    assert own.status_code == 200, own.text
+    record = ledger.record(other, own.headers["x-request-id"])
+    assert (record["project_id"], record["tags"]) == ("shop", {"cost-center": "42"})

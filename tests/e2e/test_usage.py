@@ -105,8 +105,10 @@ def test_a_raise_is_granted_from_above(admin: Caller, tenant: Caller) -> None:
     assert tenant.post_chat(CHAT).status_code == 200
     assert tenant.post_chat(CHAT).status_code == 429
     assert admin.send("POST", path).status_code == 409
-    actions = [entry["action"] for entry in admin.send("GET", f"/limits/{scope}/history").json()["data"]]
-    assert actions == ["raise.approved", "raise.requested", "limits.set"]
+    history = admin.send("GET", f"/limits/{scope}/history").json()["data"]
+    actions = [(entry["action"], entry["is_allowed"]) for entry in history]
+    approved = ("raise.approved", True)
+    assert actions == [approved, ("raise.approved", False), ("raise.requested", True), ("limits.set", True)]
 
 
 def test_two_administrators_do_not_overwrite_each_other(admin: Caller, tenant: Caller) -> None:
@@ -181,7 +183,12 @@ def alerts(stack: Stack) -> Iterator[Any]:
     sqs, sns = stack.aws("sqs"), stack.aws("sns")
     url = sqs.create_queue(QueueName=f"alerts-{uuid.uuid4().hex[:8]}")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    subscription = sns.subscribe(TopicArn=stack.outputs["BudgetAlertsTopicArn"], Protocol="sqs", Endpoint=arn)
+    topic = stack.outputs["BudgetAlertsTopicArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    allow["Condition"] = {"ArnEquals": {"aws:SourceArn": topic}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     came: list[str] = []
 
     def take() -> list[str]:

@@ -113,8 +113,12 @@ pub(crate) async fn resolve<P: Ports>(
     loop {
         let (entitlements, catalog) = configuration(state, context, freshness, now_ms).await?;
         let project_id = entitlements.project_of(&context.principal.id, project);
-        if freshness == Freshness::Remembered && (!entitlements.is_active() || project_id.is_err())
-        {
+        if freshness == Freshness::Remembered && !entitlements.is_active() {
+            // Resumed a moment ago, perhaps; nobody's meter is asked for a tenant that is not served.
+            freshness = Freshness::Reread;
+            continue;
+        }
+        if freshness == Freshness::Remembered && project_id.is_err() {
             freshness = Freshness::Recent;
             continue;
         }
