@@ -18,7 +18,7 @@ from typing import Any
 from environment import ROOT
 
 #: The first call of a function waits for cargo to compile it.
-BUILD_TIMEOUT_S = 900
+BUILD_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 15
 
 
