@@ -13,6 +13,7 @@ import pytest
 from boto3.dynamodb.conditions import Attr
 from boto3.dynamodb.types import TypeSerializer
 
+from functions import Functions
 from ledger import Ledger
 from simulator import messages
 from stack import ROOT, ROUTES, Caller, Stack
@@ -42,7 +43,7 @@ class Lake:
 
     def write(self) -> None:
         """Does what the schedule does every five minutes, until nothing is left to do."""
-        until(lambda: self.invoke({"task": "lake"})["is_complete"], "the lake to be written")
+        Functions(self._stack).write_lake()
 
     def query(self, text: str) -> list[dict[str, str | None]]:
         """The rows of a query, all values as text."""
