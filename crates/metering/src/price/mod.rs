@@ -200,16 +200,18 @@ impl Price {
     }
 
     fn short(&self) -> TokenPrices {
-        let Self { input, output, .. } = *self;
-        TokenPrices {
-            input,
-            output,
-            cache_read: self.cache_read.unwrap_or(input),
-            cache_write_5m: self.cache_write_5m.unwrap_or(input),
-            cache_write_1h: self.cache_write_1h.or(self.cache_write_5m).unwrap_or(input),
-            input_audio: self.input_audio.unwrap_or(input),
-            output_audio: self.output_audio.unwrap_or(output),
-        }
+        let tier = LongContext {
+            above_input_tokens: 0,
+            input: self.input,
+            output: self.output,
+            cache_read: self.cache_read,
+            cache_write_5m: self.cache_write_5m,
+            cache_write_1h: self.cache_write_1h,
+            input_audio: self.input_audio,
+            output_audio: self.output_audio,
+        };
+        // What is left open falls back in the same way.
+        tier.tokens()
     }
 
     /// What tokens cost in a call with so many of input, cached ones included.
