@@ -14,7 +14,7 @@ use crate::port::{
 };
 use crate::{
     Account, EntryKind, LedgerEntry, LobStatement, LobStatementBuilder, Overflow, Plan,
-    SignedNanoUsd, Span, Statement, Totals, render,
+    SignedNanoUsd, Span, Statement, Totals,
 };
 
 /// Tenants whose records are read at the same time.
@@ -117,17 +117,11 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
         let statement = if let Some(kept) = self.statement_at(&documents).await? {
             kept
         } else {
-            let made = self.make(tenant, span, defaults, now_ms).await?;
+            let made = self.make(tenant, span, defaults, now_ms, Issue::Final).await?;
             let Some(statement) = made else { return Ok(()) };
             self.keep(&documents, statement).await?
         };
-        for (extension, content_type, bytes) in [
-            ("csv", "text/csv", render::statement_csv(&statement)),
-            ("pdf", "application/pdf", Ok(render::statement_pdf(&statement))),
-        ] {
-            let bytes = bytes.map_err(|source| failed(&account, source))?;
-            self.documents.put(&format!("{documents}.{extension}"), bytes, content_type).await?;
-        }
+        self.put_all(&account, &documents, statement.copies()).await?;
         let Statement { totals, digest, version, .. } = &statement;
         self.issue(account, span, totals, digest, *version, documents, now_ms).await
     }
@@ -144,12 +138,13 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
     }
 
     /// Computes a tenant's statement; none if nothing was called, booked or agreed.
-    async fn make(
+    pub(crate) async fn make(
         &self,
         tenant: &TenantAccount,
         span: &Span,
         defaults: &[Plan],
         now_ms: i64,
+        issue: Issue,
     ) -> Result<Option<Statement>, CloseError> {
         let account = Account::Tenant(tenant.tenant_id.clone());
         let lines = self.lines(&tenant.tenant_id, span).await?;
@@ -157,45 +152,23 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
         // Somebody who was off-boarded and did not call in this month.
         let Some(lob_id) = lob_id else { return Ok(None) };
         let plan = self.plan(&tenant.tenant_id, &lob_id, span, defaults).await?;
-        if plan.of == account || !lines.is_empty() {
-            self.book_fee(&account, &plan.plan, span, now_ms).await?;
+        let is_due = plan.of == account || !lines.is_empty();
+        let due = if is_due { fee(&account, &plan.plan, span, now_ms)? } else { None };
+        if let (Some(fee), Issue::Final) = (&due, issue) {
+            // Refused if somebody else has closed the month by now: with the fee in it.
+            let (Booked::New | Booked::Known | Booked::Refused) = self.store.book(fee).await?;
         }
-        let entries = self.store.entries(&account, span.period..=span.period).await?;
+        let mut entries = self.store.entries(&account, span.period..=span.period).await?;
+        if issue == Issue::Draft {
+            let is_booked = |fee: &LedgerEntry| entries.iter().any(|entry| entry.id == fee.id);
+            entries.extend(due.filter(|fee| !is_booked(fee)));
+        }
         if lines.is_empty() && entries.is_empty() {
             return Ok(None);
         }
-        Statement::new(tenant.tenant_id.clone(), lob_id, plan, lines, entries, 1)
+        Statement::new(tenant.tenant_id.clone(), lob_id, plan, lines, entries, issue.version())
             .map(Some)
             .map_err(|source| failed(&account, source))
-    }
-
-    async fn book_fee(
-        &self,
-        account: &Account,
-        plan: &Plan,
-        span: &Span,
-        now_ms: i64,
-    ) -> Result<(), CloseError> {
-        let fee = SignedNanoUsd::try_from(plan.flat_fee_nanousd)
-            .map_err(|overflow| failed(account, overflow.into()))?;
-        if fee == SignedNanoUsd::ZERO {
-            return Ok(());
-        }
-        let entry = LedgerEntry {
-            id: format!("flat-fee-{}", span.period),
-            period: span.period,
-            account: account.clone(),
-            kind: EntryKind::FlatFee,
-            amount_nanousd: fee,
-            reason: format!("Plan {}, {}", plan.id, span.period.title()),
-            booked_by: "billing".to_owned(),
-            booked_ms: now_ms,
-            refers_to: Some(plan.id.clone()),
-            details: BTreeMap::new(),
-        };
-        // Refused if somebody else has closed the month by now: with the fee in it.
-        let (Booked::New | Booked::Known | Booked::Refused) = self.store.book(&entry).await?;
-        Ok(())
     }
 
     /// Tells of a statement, then notes it: who dies in between tells again.
@@ -296,17 +269,51 @@ impl<S: BillingStore + Accounts, U: UsageSource, D: Documents, E: EventSink> Por
         }
         let documents = documents_of(account, span);
         // Of what is kept already, so the same bytes whoever writes them.
-        for (extension, content_type, bytes) in [
-            ("json", "application/json", statement.to_json()),
-            ("csv", "text/csv", render::lob_csv(&statement)),
-            ("pdf", "application/pdf", Ok(render::lob_pdf(&statement))),
-        ] {
-            let bytes = bytes.map_err(|source| failed(account, source))?;
-            self.documents.put(&format!("{documents}.{extension}"), bytes, content_type).await?;
-        }
+        self.put_all(account, &documents, statement.forms()).await?;
         let LobStatement { totals, digest, version, .. } = &statement;
         self.issue(account.clone(), span, totals, digest, *version, documents, now_ms).await?;
         Ok(Some(statement))
+    }
+}
+
+/// The plan's fee as an entry, if it has one.
+fn fee(
+    account: &Account,
+    plan: &Plan,
+    span: &Span,
+    now_ms: i64,
+) -> Result<Option<LedgerEntry>, CloseError> {
+    let fee = SignedNanoUsd::try_from(plan.flat_fee_nanousd)
+        .map_err(|overflow| failed(account, overflow.into()))?;
+    Ok((fee != SignedNanoUsd::ZERO).then(|| LedgerEntry {
+        id: format!("flat-fee-{}", span.period),
+        period: span.period,
+        account: account.clone(),
+        kind: EntryKind::FlatFee,
+        amount_nanousd: fee,
+        reason: format!("Plan {}, {}", plan.id, span.period.title()),
+        booked_by: "billing".to_owned(),
+        booked_ms: now_ms,
+        refers_to: Some(plan.id.clone()),
+        details: BTreeMap::new(),
+    }))
+}
+
+/// What a statement is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Issue {
+    /// To look at while the month is open: nothing is booked.
+    Draft,
+    /// To be the bill.
+    Final,
+}
+
+impl Issue {
+    fn version(self) -> u32 {
+        match self {
+            Self::Draft => 0,
+            Self::Final => 1,
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use tenancy::{LobId, TenantId};
 
 use crate::books::CloseRefused;
 use crate::port::{BillingEvent, BillingStore, BillingStoreError, Documents, UsageSource};
-use crate::{Account, Plan, PlanInForce, Span, Statement, StatementError, UsageLines};
+use crate::render::Rendered;
+use crate::{Account, Month, Plan, PlanInForce, Span, Statement, StatementError, UsageLines};
 
 /// What jobs of billing work on.
 #[derive(Debug)]
@@ -64,6 +65,11 @@ pub fn documents_of(account: &Account, span: &Span) -> String {
     format!("statements/{}/{account}/statement", span.period)
 }
 
+/// Where the draft of an account's month is, without its extension.
+pub fn draft_of(account: &Account, period: Month) -> String {
+    format!("drafts/{period}/{account}/statement")
+}
+
 impl<S: BillingStore, U: UsageSource, D: Documents, E: Sync> Ports<'_, S, U, D, E> {
     /// The statement that was kept, if one was.
     pub(crate) async fn statement_at(
@@ -74,6 +80,20 @@ impl<S: BillingStore, U: UsageSource, D: Documents, E: Sync> Ports<'_, S, U, D, 
         let Some(bytes) = self.documents.get(&key).await? else { return Ok(None) };
         let read = serde_json::from_slice(&bytes);
         read.map(Some).map_err(|source| CloseError::Document { key, source })
+    }
+
+    /// Writes forms of a statement in the place of what was there.
+    pub(crate) async fn put_all(
+        &self,
+        account: &Account,
+        documents: &str,
+        forms: Vec<Rendered>,
+    ) -> Result<(), CloseError> {
+        for Rendered { extension, content_type, bytes } in forms {
+            let bytes = bytes.map_err(|source| failed(account, source))?;
+            self.documents.put(&format!("{documents}.{extension}"), bytes, content_type).await?;
+        }
+        Ok(())
     }
 
     /// A tenant's usage of a month.

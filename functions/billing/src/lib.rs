@@ -8,13 +8,12 @@ mod documents;
 mod environment;
 mod focus;
 mod reconcile;
-mod task;
 #[cfg(test)]
 mod tests;
 
 use admission::Calendar;
 use billing::port::{Accounts, BillingStore, UsageSource};
-use billing::{CloseError, Month, Ports, Progress};
+use billing::{Account, CloseError, Month, Ports, Progress, Task};
 use events::EventSink;
 use inference::CatalogStore;
 use lake::ObjectStore;
@@ -27,7 +26,6 @@ use serde_json::{Value, json};
 pub use documents::Objects;
 pub use environment::StartError;
 pub use reconcile::Reconciler;
-pub use task::{REQUESTED, Task};
 
 /// How long before its end an invocation takes up nothing new: what was begun has to end, too.
 const RESERVE_MS: i64 = 120_000;
@@ -110,6 +108,7 @@ where
             Task::Daily => self.daily().await,
             Task::CloseMonth { period, requested_by } => self.close(*period, requested_by).await,
             Task::Corrections { period, after } => self.correct(*period, after.clone()).await,
+            Task::DraftStatement { period, account } => self.draft(*period, account).await,
             Task::Reconcile { period } => self.reconcile(*period).await,
             Task::FocusExport { period } => {
                 let State { books, rollups, documents, issuer, .. } = self.state;
@@ -191,6 +190,13 @@ where
                 Ok(json!({ "continues_after": after }))
             }
         }
+    }
+
+    async fn draft(&self, period: Month, account: &Account) -> Result<Value, Error> {
+        let span = calendar::span(&self.state.calendar, period);
+        let now_ms = (self.state.now_ms)();
+        let documents = self.ports().draft(account, &span, now_ms).await?;
+        Ok(json!({ "draft": documents }))
     }
 
     async fn reconcile(&self, period: Month) -> Result<Value, Error> {

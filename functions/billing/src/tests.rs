@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use admission::Calendar;
 use billing::fakes::InMemoryBilling;
 use billing::port::BillingStore as _;
-use billing::{EntryKind, LedgerEntry, Month, SignedNanoUsd};
+use billing::{EntryKind, LedgerEntry, Month, SignedNanoUsd, TASK_REQUESTED};
 use bytes::Bytes;
 use inference::{Catalog, CatalogStore, ReadCatalogError};
 use lake::fakes::InMemoryObjects;
@@ -17,7 +17,7 @@ use reconciliation::port::{SourceFile, SourceFiles, StoreError};
 use reconciliation::{Gateway, Job, Policy, UsageTypes};
 use serde_json::{Value, json};
 
-use super::{Objects, REQUESTED, Reconciler, State, handle};
+use super::{Objects, Reconciler, State, handle};
 
 /// 2026-12-05T12:00:00Z
 const FIFTH_MS: i64 = 1_796_472_000_000;
@@ -117,7 +117,7 @@ async fn run(state: &Test, task: Value) -> Value {
 
 /// What was asked for on the bus.
 fn requested(state: &Test) -> Vec<Value> {
-    let events = state.events.events().into_iter().filter(|event| event.kind == REQUESTED);
+    let events = state.events.events().into_iter().filter(|event| event.kind == TASK_REQUESTED);
     events.map(|event| event.detail).collect()
 }
 
@@ -161,6 +161,37 @@ async fn a_month_is_closed_and_corrected() {
     else {
         panic!("{entries:?}")
     };
+}
+
+#[tokio::test]
+async fn a_month_that_runs_has_drafts() {
+    // 2026-11-20T00:00:00Z
+    let state = state(|| 1_795_132_800_000, 0);
+    state.books.record(record(1, 500));
+    let draft = |account: &'static str| {
+        let state = &state;
+        async move {
+            let task =
+                json!({ "task": "draft_statement", "period": "2026-11", "account": account });
+            run(state, task).await["draft"].clone()
+        }
+    };
+    let document = |account: &str| -> Value {
+        let key = format!("drafts/2026-11/{account}/statement.json");
+        serde_json::from_slice(&state.documents.0.all()[&key]).unwrap()
+    };
+    for account in ["tenant=acme", "lob=retail"] {
+        assert_eq!(draft(account).await, json!(format!("drafts/2026-11/{account}/statement")));
+    }
+    assert_eq!(document("tenant=acme")["version"], json!(0));
+    assert_eq!(document("lob=retail")["totals"], document("tenant=acme")["totals"]);
+    state.books.record(record(2, 70));
+    draft("tenant=acme").await;
+    assert_eq!(document("tenant=acme")["totals"]["cost_nanousd"], json!(570), "the latest");
+    for account in ["tenant=globex", "tenant=nobody", "lob=markets", "org"] {
+        assert_eq!(draft(account).await, Value::Null, "{account}");
+    }
+    assert_eq!(state.documents.0.all().len(), 6);
 }
 
 #[tokio::test]

@@ -222,3 +222,41 @@ async fn an_entry_is_booked_once_whatever_month_it_asks_for() {
     let again = LedgerEntry { period: month("2026-12"), ..first };
     assert_eq!(world.book(&again).await.unwrap(), Booked::Known);
 }
+
+#[tokio::test]
+async fn a_draft_is_what_the_statement_becomes_and_books_nothing() {
+    let world = world();
+    let plan = Plan { flat_fee_nanousd: NanoUsd(40), ..Plan::at_cost() };
+    let plan = Plan { id: "team".to_owned(), valid_from: month("2026-11"), ..plan };
+    assert!(world.put_plan(&Account::Org, &plan).await.unwrap());
+    world.book(&entry("goodwill", EntryKind::Credit, -9)).await.unwrap();
+    let retail = Account::Lob("retail".parse().unwrap());
+    for account in [tenant("acme"), retail.clone()] {
+        let documents = ports(&world).draft(&account, &november(), OVER_MS).await.unwrap();
+        assert_eq!(documents, Some(billing::draft_of(&account, month("2026-11"))));
+    }
+    assert_eq!(
+        world.entries(&tenant("acme"), month("2026-11")..=month("2026-11")).await.unwrap().len(),
+        1
+    );
+    let documents = world.documents();
+    let draft = |account: &Account| {
+        &documents[&format!("{}.json", billing::draft_of(account, month("2026-11")))]
+    };
+    let of_acme: Statement = serde_json::from_slice(draft(&tenant("acme"))).unwrap();
+    let of_retail: LobStatement = serde_json::from_slice(draft(&retail)).unwrap();
+    assert_eq!(of_acme.totals.total_nanousd, SignedNanoUsd(1_500 + 40 - 9));
+
+    close(&world, &november()).await.unwrap();
+    let (span, digest) = (november(), String::new());
+    let final_one = statement(&world, "acme", &span).await.unwrap();
+    let as_draft = |it: Statement| Statement { version: 0, digest: digest.clone(), ..it };
+    let mut expected = as_draft(final_one);
+    // The fee was booked at another moment.
+    for (mine, theirs) in expected.entries.iter_mut().zip(&of_acme.entries) {
+        mine.booked_ms = theirs.booked_ms;
+    }
+    assert_eq!(as_draft(of_acme), expected);
+    assert_eq!(of_retail.totals, lob(&world, "retail", &span).await.totals);
+    assert_eq!(ports(&world).draft(&tenant("acme"), &span, OVER_MS).await.unwrap(), None, "closed");
+}

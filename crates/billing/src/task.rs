@@ -1,14 +1,15 @@
-//! What the function is asked to do.
+//! What the job that bills tenants is asked to do.
 
-use billing::Month;
 use events::Event;
 use metering::UsagePeriod;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenancy::TenantId;
 
+use crate::{Account, Month};
+
 /// What events on the bus are called that ask for a task. Their detail is the [`Task`].
-pub const REQUESTED: &str = "BillingTaskRequested";
+pub const TASK_REQUESTED: &str = "BillingTaskRequested";
 
 /// A task. Each may be asked for any number of times, and be cut anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,13 @@ pub enum Task {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<TenantId>,
     },
+    /// Makes a statement of an open month as it would be if the month ended now.
+    DraftStatement {
+        /// Which month.
+        period: Month,
+        /// Of which tenant or line of business.
+        account: Account,
+    },
     /// Compares a month with what AWS says, and books what AWS is right about.
     Reconcile {
         /// Which month, in UTC as AWS bills it.
@@ -47,9 +55,12 @@ pub enum Task {
 
 impl Task {
     /// The event that asks for it.
-    pub(crate) fn request(&self, id: String, now_ms: i64) -> Result<Event, serde_json::Error> {
+    ///
+    /// # Errors
+    /// None that a task can have: it is plain text and numbers.
+    pub fn request(&self, id: String, now_ms: i64) -> Result<Event, serde_json::Error> {
         let detail: Value = serde_json::to_value(self)?;
-        Ok(Event { id, kind: REQUESTED, time_ms: now_ms, detail })
+        Ok(Event { id, kind: TASK_REQUESTED, time_ms: now_ms, detail })
     }
 }
 
