@@ -495,7 +495,8 @@ def test_statements_are_kept() -> None:
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
     assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
-    assert not [rule for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"] if "Expiration" in json.dumps(rule)]
+    expiring = [rule for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"] if "Expiration" in json.dumps(rule)]
+    assert {rule.get("Prefix") for rule in expiring} == {"drafts/"}
 
 
 def test_every_role_takes_the_permissions_boundary() -> None:

@@ -13,6 +13,8 @@ from waiting import until
 
 #: A tenant's usage records are in so many partitions, by the last digit of the call's id.
 BUCKETS = "0123456789abcdef"
+#: How counters' attributes begin: requests, input, output and total tokens, money.
+PREFIXES = ("req", "in", "out", "tok", "usd")
 
 
 def usage_key(tenant_id: str, call_id: str, attempt: int = 1) -> dict[str, str]:
@@ -20,11 +22,25 @@ def usage_key(tenant_id: str, call_id: str, attempt: int = 1) -> dict[str, str]:
     return {"PK": f"TENANT#{tenant_id}#USAGE#{call_id[-1]}", "SK": f"USAGE#{call_id}#{attempt}"}
 
 
+def partitions(scope: str, shards: int) -> list[str]:
+    """The partitions that a scope's meters are in, laid out as the first time."""
+    return [f"{scope}#SHARD#1-{shard}" for shard in range(shards)] if shards > 1 else [scope]
+
+
 @dataclass(frozen=True)
 class Meter:
     """A scope's meter at one moment."""
 
     item: dict[str, Any]
+
+    @classmethod
+    def of_shards(cls, shards: list[Meter]) -> Meter:
+        """What they have counted together; not of minutes, since each of them begins those itself."""
+        if len(shards) == 1:
+            return shards[0]
+        counters = {name for shard in shards for name in shard.item if "_" in name and name.split("_")[0] in PREFIXES}
+        item: dict[str, Any] = {name: sum(shard.count(name) for shard in shards) for name in counters if not name.endswith("_min")}
+        return cls(item | {"open": {key: call for shard in shards for key, call in shard.open.items()}})
 
     def count(self, counter: str) -> int:
         """A counter by the name of its attribute, such as ``usd_month``: settled or reserved in its current window."""

@@ -79,8 +79,28 @@ def lake_faults(rows: list[dict[str, Any]], records: list[Record]) -> list[str]:
     return faults + [f"the lake has {key}, which is no record" for key in found]
 
 
-def statement_faults(statement: dict[str, Any], records: list[Record]) -> list[str]:
+#: The statement of who has used nothing: there is none.
+NOTHING: dict[str, Any] = {
+    "lines": [],
+    "totals": {"calls": 0, "records": 0, "estimated_records": 0, "cost_nanousd": 0},
+}
+
+
+def draft(stack: Stack, account: str) -> dict[str, Any] | None:
+    """The statement of an account (``tenant=..``) of this month, as it would be if the month ended now."""
+    task = {"task": "draft_statement", "period": f"{datetime.now(timezone.utc):%Y-%m}", "account": account}
+    answer = stack.aws("lambda").invoke(FunctionName=stack.outputs["BillingFunctionName"], Payload=json.dumps(task))
+    outcome = json.load(answer["Payload"])
+    assert "FunctionError" not in answer, outcome
+    if outcome["draft"] is None:
+        return None
+    found = stack.aws("s3").get_object(Bucket=stack.outputs["StatementsBucketName"], Key=f"{outcome['draft']}.json")
+    return json.load(found["Body"])
+
+
+def statement_faults(statement: dict[str, Any] | None, records: list[Record]) -> list[str]:
     """The statement of a tenant whose only usage these records are: totals, and lines that add up to them."""
+    statement = statement or NOTHING
     wanted = {
         "calls": sum(int(record["attempt"]) == 1 for record in records),
         "records": len(records),

@@ -6,10 +6,10 @@ Each round has other limits, chosen by its seed, so that over many rounds each k
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ledger import Meter
+from ledger import Meter, partitions
 from limits import rule
 
 #: One that is called in Converse, one in the OpenAI form and one in Anthropic's.
@@ -39,10 +39,15 @@ class Bound:
     counter: str | None
     amount: int
 
+    def of_shard(self, shard: int, shards: int) -> Bound:
+        """What one of several shards may show: together they may show the whole."""
+        return replace(self, amount=self.amount // shards + (shard < self.amount % shards))
+
     @property
     def name(self) -> str:
         """For a report: the kind of the limit, without ids."""
-        level = "-".join([self.meter[0].partition("#")[0].lower(), *self.meter[1].lower().split("#")[1::2]])
+        level, *shard = self.meter[0].lower().split("#")[::2]
+        level = "-".join([level, *(["shard"] if shard[1:] else []), *self.meter[1].lower().split("#")[1::2]])
         return f"{level}:{self.counter or 'concurrency'}"
 
     def used(self, meter: Meter) -> int:
@@ -113,16 +118,21 @@ class Plan:
 
     lob: list[dict[str, Any]]
     tenants: list[TenantPlan]
+    #: Of the meters of the line of business.
+    shards: int = 1
 
     @classmethod
     def of(cls, rng: random.Random, calls: int) -> Plan:
         """Limits that a fifth of ``calls`` fits into, about."""
         fitting = calls // 5
-        return cls(_lob(rng, fitting), [_tenant(rng, fitting) for _ in range(2)])
+        lob, tenants = _lob(rng, fitting), [_tenant(rng, fitting) for _ in range(2)]
+        return cls(lob, tenants, rng.choice([1, 1, 2, 3]))
 
     def lob_bounds(self, lob_id: str, tenant_ids: list[str]) -> list[Bound]:
         """What the line of business' meters may never pass, and its tenants' because of their share."""
-        bounds = _bounds(f"LOB#{lob_id}", self.lob)
+        bounds = []
+        for shard, partition in enumerate(partitions(f"LOB#{lob_id}", self.shards)):
+            bounds += [bound.of_shard(shard, self.shards) for bound in _bounds(partition, self.lob)]
         for limit in self.lob:
             for tenant_id in tenant_ids if "max_share" in limit else []:
                 bounds += _bounds(f"TENANT#{tenant_id}", [limit], percent=limit["max_share"])

@@ -14,10 +14,10 @@ from typing import Any
 
 from chaos import Chaos, clock_skew_library
 from functions import Functions
-from ledger import Ledger, Meter
+from ledger import Ledger, Meter, partitions
 from money_books import Books
 from money_calls import Answers, Call, make_all
-from money_elsewhere import hour_of, lake_faults, lake_rows
+from money_elsewhere import NOTHING, draft, hour_of, lake_faults, lake_rows, statement_faults
 from money_limits import MODELS, Bound, Plan
 from money_watch import Watch
 from prices import prices
@@ -126,7 +126,7 @@ class World:
     @classmethod
     def of(cls, tenants: Tenants, plan: Plan) -> World:
         """Makes them."""
-        lob_id = tenants.lob(plan.lob)
+        lob_id = tenants.lob(plan.lob, plan.shards)
         callers, tenant_ids = [], []
         for limits in plan.tenants:
             first = tenants.tenant(lob_id, MODELS)
@@ -143,7 +143,8 @@ class World:
     @property
     def scopes(self) -> list[str]:
         """Partitions that their meters are in."""
-        return [f"LOB#{self.lob_id}", *(f"TENANT#{tenant_id}" for tenant_id in self.tenant_ids)]
+        shards = partitions(f"LOB#{self.lob_id}", self.plan.shards)
+        return [*shards, *(f"TENANT#{tenant_id}" for tenant_id in self.tenant_ids)]
 
     def meters_of(self, record: dict[str, Any]) -> set[str]:
         """The meters that must hold a call, by the names that records have for them."""
@@ -160,8 +161,8 @@ class World:
 
 
 def meter_name(scope: str, kind: str) -> str:
-    """The name that records have for a meter, from its key."""
-    level, _, owner = scope.partition("#")
+    """The name that records have for a meter, from its key; shards of one have the same."""
+    level, owner, *_ = scope.split("#")
     name = f"{level.lower()}={owner}"
     words = kind.split("#")[1:]
     parts = [f"{word.lower()}={value}" for word, value in zip(words[::2], words[1::2], strict=True)]
@@ -265,9 +266,11 @@ class Round:
     ) -> None:
         records = {tenant_id: ledger.records(tenant_id) for tenant_id in world.tenant_ids}
         calls = {tenant_id: simulator.calls(before, tenant_id) for tenant_id in world.tenant_ids}
-        meters: dict[str, Meter] = {}
+        shards: dict[str, list[Meter]] = collections.defaultdict(list)
         for scope in world.scopes:
-            meters |= {meter_name(scope, kind): meter for kind, meter in ledger.meters(scope).items()}
+            for kind, meter in ledger.meters(scope).items():
+                shards[meter_name(scope, kind)].append(meter)
+        meters = {name: Meter.of_shards(of_name) for name, of_name in shards.items()}
         books = Books(records, calls, prices(self.stack, MODELS))
         books.check_records(set(answers.succeeded))
         expected = {record["SK"]: world.meters_of(record) for record in books.all_records}
@@ -275,6 +278,12 @@ class Round:
         if "LakeBucketName" in self.stack.outputs:
             result.faults += self._lake_faults(books.all_records)
             result.compared["lake"] = True
+        for tenant_id, kept in records.items():
+            result.faults += statement_faults(draft(self.stack, f"tenant={tenant_id}"), kept)
+        lob = draft(self.stack, f"lob={world.lob_id}")
+        if sum(int(record["cost_nanousd"]) for record in books.all_records) != (lob or NOTHING)["totals"]["cost_nanousd"]:
+            result.faults.append(f"the statement of the line of business says {lob}")
+        result.compared["statement"] = True
         result.books = dict(books.counts)
         result.clock_skew_s = _skews(books, answers)
         result.faults += books.faults

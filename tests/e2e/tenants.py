@@ -10,7 +10,7 @@ from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
-from ledger import BUCKETS
+from ledger import BUCKETS, partitions
 from limits import rules
 from stack import Caller, Stack
 
@@ -22,6 +22,7 @@ class Tenants:
     stack: Stack
     _scopes: list[str] = field(default_factory=list)
     _clients: list[str] = field(default_factory=list)
+    _shards: list[str] = field(default_factory=list)
 
     @cached_property
     def _cognito(self) -> Any:
@@ -39,10 +40,12 @@ class Tenants:
     def _content(self) -> Any:
         return self.stack.table("ContentTableName")
 
-    def lob(self, more: Sequence[dict[str, Any]] = (), **limits: int) -> str:
-        """A new line of business with these limits (and ``more``, as whole rules); its id."""
+    def lob(self, more: Sequence[dict[str, Any]] = (), shards: int = 1, **limits: int) -> str:
+        """A new line of business with these limits (and ``more``, as whole rules), whose meters are in so many shards; its id."""
         lob_id = f"lob-{secrets.token_hex(4)}"
-        self._put(f"LOB#{lob_id}", {"lob_id": lob_id, "limits": [*rules(**limits), *more]})
+        layout = {"meter_layout": {"epoch": 1, "shards": shards}} if shards > 1 else {}
+        self._put(f"LOB#{lob_id}", {"lob_id": lob_id, "limits": [*rules(**limits), *more], **layout})
+        self._shards += partitions(f"LOB#{lob_id}", shards) if shards > 1 else []
         return lob_id
 
     def tenant(
@@ -126,6 +129,8 @@ class Tenants:
         for client_id in self._clients:
             self._cognito.delete_user_pool_client(UserPoolId=self.stack.outputs["UserPoolId"], ClientId=client_id)
             self._tenancy.delete_item(Key={"PK": f"CLIENT#{client_id}", "SK": "META"})
+        for partition in self._shards:
+            self._empty(partition, self._ledger)
         for scope in self._scopes:
             self._tenancy.delete_item(Key={"PK": "ORG", "SK": scope})
             self._empty(scope, self._tenancy, self._ledger, self._content)
