@@ -204,6 +204,7 @@ class Round:
                 result.trouble = chaos.counts()
                 chaos.set(redelivered=TROUBLE["redelivered"], stream_retention_s=TROUBLE["stream_retention_s"])
                 self._quiesce(result, functions, ledger, world, answers)
+                result.trouble |= {name: count + result.trouble.get(name, 0) for name, count in chaos.counts().items()}
                 result.settling_s = round(time.monotonic() - started - result.calling_s, 1)
             self._fill(result, answers, watch, killer)
             self._check(result, world, ledger, simulator, before, answers)

@@ -80,6 +80,11 @@ pub struct InvalidEntry {
     pub rule: &'static str,
 }
 
+/// Whether entries of jobs have ids like this: who had booked one before would keep the job from it.
+pub fn is_reserved(id: &str) -> bool {
+    ["flat-fee-", "late-usage-", "reconciliation:"].iter().any(|prefix| id.starts_with(prefix))
+}
+
 impl EntryKind {
     /// The name as it stands on statements.
     pub fn as_str(self) -> &'static str {

@@ -155,6 +155,15 @@ impl BillingStore for InMemoryBilling {
         Ok(Booked::New)
     }
 
+    async fn entry(
+        &self,
+        account: &Account,
+        id: &str,
+    ) -> Result<Option<LedgerEntry>, BillingStoreError> {
+        let state = self.begin("find the entry", id).await?;
+        Ok(state.entries.get(&(account.clone(), id.to_owned())).cloned())
+    }
+
     async fn entries(
         &self,
         account: &Account,

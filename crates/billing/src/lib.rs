@@ -2,6 +2,7 @@
 
 mod amount;
 mod books;
+pub mod calendar;
 mod charge;
 mod close;
 mod correct;
@@ -23,7 +24,7 @@ mod task;
 pub use amount::{Overflow, SignedNanoUsd};
 pub use books::{Begin, Books, CloseRefused, Closing, MonthState, SETTLING_MS};
 pub use charge::IncludedUse;
-pub use entry::{Account, EntryKind, InvalidEntry, LedgerEntry};
+pub use entry::{Account, EntryKind, InvalidEntry, LedgerEntry, is_reserved};
 pub use job::{CloseError, Ports, Progress, documents_of, draft_of};
 pub use line::{Line, LineKey, LinesError, UsageLines, UsageSum};
 pub use lob::{LobStatement, LobStatementBuilder, ModelSubtotal, TenantSubtotal};

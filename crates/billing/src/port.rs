@@ -99,6 +99,13 @@ pub trait BillingStore: Send + Sync {
         entry: &LedgerEntry,
     ) -> impl Future<Output = Result<Booked, BillingStoreError>> + Send;
 
+    /// An account's entry of that id, in whatever month.
+    fn entry(
+        &self,
+        account: &Account,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<LedgerEntry>, BillingStoreError>> + Send;
+
     /// An account's entries of some months, by month and id.
     fn entries(
         &self,

@@ -9,8 +9,9 @@ mod usage;
 
 pub use money::NanoUsd;
 pub use price::{
-    Currency, InvalidPrices, LongContext, ModelPrices, PicoUsd, Price, PriceBook, PriceOverrides,
-    PriceTerms, Prices, Quote, Rate, TokenPrices,
+    AgreedPrices, Currency, InvalidPrices, LongContext, ModelInForce, ModelPrices,
+    OverridesRefused, PicoUsd, Price, PriceBook, PriceOverrides, PriceTerms, Prices, Quote, Rate,
+    TokenPrices,
 };
 pub use record::{ModelChoice, Outcome, RecordId, UsageRecord};
 #[cfg(feature = "fakes")]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use admission::{AuditEntry, LimitChange, LimitOwner, RaiseRequest, RaiseStatus, StoreError};
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
@@ -38,16 +39,7 @@ impl LimitTables {
         owner: &LimitOwner,
         items: Vec<TransactWriteItem>,
     ) -> Result<bool, StoreError> {
-        for attempt in 1..=MAX_TRIES {
-            let write = self.client.transact_write_items().set_transact_items(Some(items.clone()));
-            let Err(error) = write.send().await else { return Ok(true) };
-            match cancellation(&error) {
-                Some(Cancellation::Condition) => return Ok(false),
-                Some(Cancellation::Conflict) if attempt < MAX_TRIES => {}
-                _ => return Err(store_error(operation, owner, error)),
-            }
-        }
-        Ok(false)
+        transact(&self.client, operation, owner, items).await
     }
 
     pub(crate) fn put(&self, item: Item, condition: &str) -> Result<Put, BuildError> {
@@ -60,9 +52,7 @@ impl LimitTables {
         pk: String,
         entry: &AuditEntry,
     ) -> Result<TransactWriteItem, Unwritable> {
-        let mut item: Item = serde_dynamo::to_item(entry)?;
-        item.extend(key::key(pk, format!("{AUDIT}{}", entry.position())));
-        Ok(TransactWriteItem::builder().put(self.put(item, "attribute_not_exists(PK)")?).build())
+        audit_put(&self.tenancy, pk, entry)
     }
 
     /// Writes a request as it was decided, if nobody decided it before.
@@ -126,6 +116,38 @@ impl LimitTables {
         }
         Ok(writes)
     }
+}
+
+/// Writes all of `items` or none; whether every condition held.
+pub(crate) async fn transact(
+    client: &Client,
+    operation: &'static str,
+    subject: &(impl ToString + ?Sized),
+    items: Vec<TransactWriteItem>,
+) -> Result<bool, StoreError> {
+    for attempt in 1..=MAX_TRIES {
+        let write = client.transact_write_items().set_transact_items(Some(items.clone()));
+        let Err(error) = write.send().await else { return Ok(true) };
+        match cancellation(&error) {
+            Some(Cancellation::Condition) => return Ok(false),
+            Some(Cancellation::Conflict) if attempt < MAX_TRIES => {}
+            _ => return Err(store_error(operation, subject, error)),
+        }
+    }
+    Ok(false)
+}
+
+/// Writes an audit entry into the partition `pk` of `table`.
+pub(crate) fn audit_put(
+    table: &str,
+    pk: String,
+    entry: &AuditEntry,
+) -> Result<TransactWriteItem, Unwritable> {
+    let mut item: Item = serde_dynamo::to_item(entry)?;
+    item.extend(key::key(pk, format!("{AUDIT}{}", entry.position())));
+    let put = Put::builder().table_name(table).set_item(Some(item));
+    let put = put.condition_expression("attribute_not_exists(PK)").build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
 }
 
 /// Why nothing of a transaction was written.

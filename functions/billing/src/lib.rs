@@ -3,7 +3,6 @@
 //! Every task is an event: of the schedule, or of the bus, where the function also asks itself to go on
 //! when its time is nearly up.
 
-mod calendar;
 mod documents;
 mod environment;
 mod focus;
@@ -13,7 +12,7 @@ mod tests;
 
 use admission::Calendar;
 use billing::port::{Accounts, BillingStore, UsageSource};
-use billing::{Account, CloseError, Month, Ports, Progress, Task};
+use billing::{Account, CloseError, Month, Ports, Progress, Task, calendar};
 use events::EventSink;
 use inference::CatalogStore;
 use lake::ObjectStore;

@@ -4,6 +4,7 @@
 //! [`PriceBook`]'s to say, by its [`PriceTerms`], and an organisation's [`PriceOverrides`] have the
 //! last word. Where prices come from, and how AWS's own are imported, is in `docs/prices.md`.
 
+mod agreed;
 mod book;
 mod overrides;
 mod rates;
@@ -18,8 +19,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use agreed::{AgreedPrices, OverridesRefused};
 pub use book::PriceBook;
-pub use overrides::{PriceOverrides, Prices, Quote};
+pub use overrides::{ModelInForce, PriceOverrides, Prices, Quote};
 pub use rates::{ModelPrices, PriceTerms, Rate};
 pub use stored::{Currency, InvalidPrices};
 

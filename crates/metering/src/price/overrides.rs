@@ -82,7 +82,55 @@ pub struct Quote<'a> {
     pub version: String,
 }
 
+/// All prices of a model at one moment, and what set them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInForce<'a> {
+    /// The model.
+    pub model: &'a ModelId,
+    /// Its prices.
+    pub prices: &'a ModelPrices,
+    /// The version of the book in force.
+    pub book: &'a str,
+    /// The version of the overrides that set them; none if the book does.
+    pub overrides: Option<&'a str>,
+}
+
+impl ModelInForce<'_> {
+    /// What usage records say of it, as [`Quote::version`].
+    pub fn version(&self) -> String {
+        version(self.book, self.overrides)
+    }
+}
+
+fn version(book: &str, overrides: Option<&str>) -> String {
+    overrides.map_or_else(|| book.to_owned(), |overrides| format!("{book}+{overrides}"))
+}
+
 impl<'a> Prices<'a> {
+    /// Every model that has prices at `now` (Unix seconds), in the order of their ids; none while no book
+    /// is in force.
+    pub fn in_force(&self, now: i64) -> Vec<ModelInForce<'a>> {
+        let Some(book) = PriceBook::in_force(self.books, now) else { return Vec::new() };
+        let of_book = book.models.iter().map(|(model, prices)| ModelInForce {
+            model,
+            prices,
+            book: &book.version,
+            overrides: None,
+        });
+        let overrides = PriceOverrides::in_force(self.overrides, now);
+        let overridden = overrides.into_iter().flat_map(|overrides| {
+            overrides.models.iter().map(|(model, prices)| ModelInForce {
+                model,
+                prices,
+                book: &book.version,
+                overrides: Some(&overrides.version),
+            })
+        });
+        // The latter replace the former.
+        let models: BTreeMap<_, _> = of_book.chain(overridden).map(|it| (it.model, it)).collect();
+        models.into_values().collect()
+    }
+
     /// The price of `model` on `terms` at `now` (Unix seconds); none if it has none.
     pub fn quote(&self, model: &ModelId, terms: &PriceTerms<'_>, now: i64) -> Option<Quote<'a>> {
         let book = PriceBook::in_force(self.books, now)?;
@@ -91,7 +139,7 @@ impl<'a> Prices<'a> {
         match overridden {
             Some((overrides, prices)) => Some(Quote {
                 price: prices.on(terms)?,
-                version: format!("{}+{}", book.version, overrides.version),
+                version: version(&book.version, Some(&overrides.version)),
             }),
             None => Some(Quote {
                 price: book.models.get(model)?.on(terms)?,

@@ -416,6 +416,19 @@ fn overrides_go_before_the_book_while_they_are_valid() {
     assert_eq!(quote("b", 200), some(30, "2026-11-01"));
     assert_eq!(quote("own", 200), some(1, "2026-11-01+ovr-2"));
     assert_eq!(quote("c", 200), None);
+    // The list says the same as the quotes.
+    for now in [99, 100, 200, 300] {
+        let listed: Vec<_> = all
+            .in_force(now)
+            .iter()
+            .map(|it| (it.model.as_str(), it.prices.on(&terms).unwrap().input.0, it.version()))
+            .collect();
+        let quoted: Vec<_> = ["a", "b", "c", "own"]
+            .iter()
+            .filter_map(|id| quote(id, now).map(|(input, version)| (*id, input, version)))
+            .collect();
+        assert_eq!(listed, quoted, "{now}");
+    }
     // What overrides say of a model is all: a tier that they leave out is not the book's.
     let priority = PriceTerms { service_tier: ServiceTier::Priority, ..terms };
     assert_eq!(all.quote(&model("a"), &priority, 200), None);

@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use billing::port::{BillingStore, BillingStoreError, Booked, ClosedMonth, Issued};
 use billing::{Account, Books, EntryKind, LedgerEntry, Month, MonthState, Plan};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::key::{self, Key};
 use write::Outcome;
@@ -48,8 +48,14 @@ fn partition(account: &Account) -> String {
     format!("{owner}#BILLING")
 }
 
-fn entry_key(entry: &LedgerEntry) -> Key {
-    key::key(partition(&entry.account), format!("{ENTRY}{}#{}", entry.period, entry.id))
+fn entry_key(account: &Account, period: Month, id: &str) -> Key {
+    key::key(partition(account), format!("{ENTRY}{period}#{id}"))
+}
+
+/// Types that know every field of theirs know nothing of keys.
+fn without_key(mut item: Key) -> Key {
+    item.retain(|name, _| name != key::PK && name != key::SK);
+    item
 }
 
 fn error(
@@ -94,14 +100,29 @@ impl BillingBooks {
             .map_err(|cause| error(operation, account, cause))?;
         items
             .into_iter()
-            .map(|item| {
-                // Types that know every field of theirs know nothing of keys.
-                let fields =
-                    item.into_iter().filter(|(name, _)| name != key::PK && name != key::SK);
-                serde_dynamo::from_item(fields.collect::<Key>())
-            })
+            .map(|item| serde_dynamo::from_item(without_key(item)))
             .collect::<Result<_, _>>()
             .map_err(|cause| error(operation, account, cause))
+    }
+
+    /// The item of a key, if there is one.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        key: Key,
+    ) -> Result<Option<T>, BillingStoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.ledger)
+            .set_key(Some(key))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|cause| error(operation, subject, cause))?;
+        let read = answer.item.map(|item| serde_dynamo::from_item(without_key(item)));
+        read.transpose().map_err(|cause| error(operation, subject, cause))
     }
 
     fn put(&self, key: Key, value: &impl Serialize) -> Result<Put, Cause> {
@@ -126,17 +147,8 @@ impl BillingBooks {
 
 impl BillingStore for BillingBooks {
     async fn books(&self) -> Result<Books, BillingStoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.ledger)
-            .set_key(Some(key::key(partition(&Account::Org), BOOKS.to_owned())))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|cause| error("read", "the books", cause))?;
-        let books = answer.item.map(serde_dynamo::from_item).transpose();
-        books.map(Option::unwrap_or_default).map_err(|cause| error("read", "the books", cause))
+        let key = key::key(partition(&Account::Org), BOOKS.to_owned());
+        Ok(self.get("read", "the books", key).await?.unwrap_or_default())
     }
 
     async fn change_books(&self, from: &Books, to: &Books) -> Result<bool, BillingStoreError> {
@@ -177,7 +189,8 @@ impl BillingStore for BillingBooks {
         let id = key::key(partition(&entry.account), format!("{ENTRY_ID}{}", entry.id));
         let held = Held { period: entry.period };
         let puts = || -> Result<_, Cause> {
-            let entry = write::put(self.put(entry_key(entry), entry)?);
+            let key = entry_key(&entry.account, entry.period, &entry.id);
+            let entry = write::put(self.put(key, entry)?);
             Ok([write::absent(self.put(id, &held)?)?, entry])
         };
         let puts = puts().map_err(|cause| error("book the entry", &entry.id, cause))?;
@@ -188,6 +201,18 @@ impl BillingStore for BillingBooks {
             Outcome::NotAbsent => Booked::Known,
             Outcome::WrongState => Booked::Refused,
         })
+    }
+
+    async fn entry(
+        &self,
+        account: &Account,
+        id: &str,
+    ) -> Result<Option<LedgerEntry>, BillingStoreError> {
+        let held = key::key(partition(account), format!("{ENTRY_ID}{id}"));
+        let Some(Held { period }) = self.get("find the entry", id, held).await? else {
+            return Ok(None);
+        };
+        self.get("find the entry", id, entry_key(account, period, id)).await
     }
 
     async fn entries(
@@ -236,7 +261,7 @@ impl BillingStore for BillingBooks {
 }
 
 /// What holds an entry's id.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Held {
     period: Month,
 }

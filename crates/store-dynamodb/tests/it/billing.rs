@@ -201,6 +201,10 @@ async fn life(store: &impl BillingStore) -> Vec<String> {
     }
     seen.push(format!("{:?}", store.issued(&acme()).await.unwrap()));
     seen.push(format!("{:?}", store.closed().await.unwrap()));
+    for id in ["goodwill-1", "flat-fee-2026-11", "d", "nosuch"] {
+        let found = store.entry(&acme(), id).await.unwrap();
+        seen.push(format!("{:?}", found.map(|entry| (entry.period, entry.amount_nanousd))));
+    }
     seen
 }
 
@@ -215,6 +219,10 @@ async fn the_table_decides_as_memory_does() {
     assert_eq!(of_steps(1..6), "New Known Refused true true");
     assert_eq!(of_steps(6..13), "false true false Refused Refused New false");
     assert_eq!(of_steps(13..19), "true false true Refused Known New");
+    let amounts = ["2026-11", "2026-11", "2026-12"].map(month).into_iter().zip([-5, 7, 3]);
+    let amounts = amounts.map(|(period, amount)| Some((period, SignedNanoUsd(amount))));
+    let found: Vec<_> = amounts.chain([None]).map(|it| format!("{it:?}")).collect();
+    assert_eq!(in_memory[in_memory.len() - 4..], found);
 }
 
 #[tokio::test]

@@ -10,5 +10,6 @@ mod directory;
 mod health;
 mod ledger;
 mod limits;
+mod prices;
 mod rollups;
 mod support;
