@@ -14,9 +14,6 @@ What is proven here, and by whom:
 
 What is not proven: that AWS itself evaluates these policies alike. The policies are AWS's own language, the evaluation
 is MiniStack's with the patches of ``infra/local`` (``bedrock_actions``, ``policy_variables``).
-
-To sign as ``invoke``, an administrator (the test) lets the account's root assume ``invoke``'s role for a while; what
-that role may do is not touched.
 """
 
 from __future__ import annotations
@@ -34,6 +31,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from roles import assumed
 from simulator import Simulator, messages
 from stack import ROOT, Caller, Stack
 
@@ -51,18 +49,8 @@ OTHER = {"acme": "globex", "globex": "acme"}
 @pytest.fixture(scope="module")
 def invoke(stack: Stack) -> Iterator[dict[str, str]]:
     """Credentials of ``invoke``'s own role, without any tenant's session."""
-    iam = stack.aws("iam")
-    function = stack.aws("lambda").get_function_configuration(FunctionName=stack.outputs["InvokeFunctionName"])
-    role_name = function["Role"].rsplit("/", 1)[1]
-    account = function["Role"].split(":")[4]
-    trust = iam.get_role(RoleName=role_name)["Role"]["AssumeRolePolicyDocument"]
-    root = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
-    opened = {**trust, "Statement": [*trust["Statement"], root]}
-    iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=json.dumps(opened))
-    try:
-        yield stack.aws("sts").assume_role(RoleArn=function["Role"], RoleSessionName="weir-e2e")["Credentials"]
-    finally:
-        iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=json.dumps(trust))
+    with assumed(stack, "InvokeFunctionName") as credentials:
+        yield credentials
 
 
 def session_policy(stack: Stack, models: list[str]) -> str:

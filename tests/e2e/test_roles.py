@@ -1,0 +1,206 @@
+"""Each function's role reaches what the function needs and nothing beside it, by the local IAM's own decision.
+
+What a role may not do is tried with its credentials, without the function. A write that IAM lets through fails on a
+condition that never holds, so that nothing is changed either way.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from roles import assumed
+from stack import ROUTES, Stack
+
+TENANT = ROUTES[0][0]
+NOBODY = uuid.UUID(int=0).hex
+
+
+@dataclass
+class Thief:
+    """Somebody with the credentials of a function's role."""
+
+    stack: Stack
+    credentials: dict[str, str]
+
+    def may(self, attempt: Attempt) -> bool:
+        """Whether IAM lets an attempt through; what comes of it then does not matter."""
+        try:
+            attempt(self)
+        except botocore.exceptions.ClientError as error:
+            return "AccessDenied" not in error.response["Error"]["Code"]
+        return True
+
+    def table(self, output: str) -> dict[str, Any]:
+        """A table by its output."""
+        return {"TableName": self.stack.outputs[output]}
+
+    @property
+    def dynamodb(self) -> Any:
+        """DynamoDB, with the role's credentials."""
+        return self.stack.aws("dynamodb", self.credentials)
+
+    @property
+    def s3(self) -> Any:
+        """S3, with the role's credentials."""
+        return self.stack.aws("s3", self.credentials)
+
+
+Attempt = Callable[[Thief], Any]
+TENANCY, LEDGER, CONTENT = "TenancyTableName", "LedgerTableName", "ContentTableName"
+
+
+def key(pk: str) -> dict[str, Any]:
+    """The key of an item that is not there."""
+    return {"PK": {"S": pk}, "SK": {"S": f"E2E#{NOBODY}"}}
+
+
+def read(table: str, pk: str) -> Attempt:
+    """Reading an item."""
+    return lambda thief: thief.dynamodb.get_item(**thief.table(table), Key=key(pk))
+
+
+def query(table: str, pk: str) -> Attempt:
+    """Reading a partition."""
+    names = {"KeyConditionExpression": "PK = :pk", "ExpressionAttributeValues": {":pk": {"S": pk}}, "Limit": 1}
+    return lambda thief: thief.dynamodb.query(**thief.table(table), **names)
+
+
+def write(table: str, pk: str) -> Attempt:
+    """Writing an item, were the condition to hold."""
+    return lambda thief: thief.dynamodb.put_item(
+        **thief.table(table), Item=key(pk), ConditionExpression="attribute_exists(PK)"
+    )
+
+
+def update(table: str, pk: str) -> Attempt:
+    """Changing an item, were the condition to hold."""
+    change = {
+        "UpdateExpression": "SET stolen = :yes",
+        "ConditionExpression": "attribute_exists(PK)",
+        "ExpressionAttributeValues": {":yes": {"BOOL": True}},
+    }
+    return lambda thief: thief.dynamodb.update_item(**thief.table(table), Key=key(pk), **change)
+
+
+def delete(table: str, pk: str) -> Attempt:
+    """Removing an item that is not there."""
+    return lambda thief: thief.dynamodb.delete_item(**thief.table(table), Key=key(pk))
+
+
+def scan(table: str) -> Attempt:
+    """Reading everything."""
+    return lambda thief: thief.dynamodb.scan(**thief.table(table), Limit=1)
+
+
+def fetch(bucket: str, name: str) -> Attempt:
+    """Reading an object that is not there."""
+    return lambda thief: thief.s3.get_object(Bucket=thief.stack.outputs[bucket], Key=name)
+
+
+def open_session(thief: Thief) -> Any:
+    """Opening the session by which models are called."""
+    return thief.stack.aws("sts", thief.credentials).assume_role(
+        RoleArn=thief.stack.outputs["TenantAccessRoleArn"],
+        RoleSessionName="t-e2e",
+        Tags=[{"Key": "tenant_id", "Value": TENANT}, {"Key": "lob_id", "Value": "retail"}],
+    )
+
+
+OWN, METER = f"TENANT#{TENANT}", f"TENANT#{TENANT}"
+USAGE, ROLLUP, BILLING = f"{OWN}#USAGE#0", f"{OWN}#ROLLUP", f"{OWN}#BILLING"
+#: By output: something that the function does all day, and what its role must never do.
+ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
+    "AuthorizerFunctionName": (
+        {"read a tenant": read(TENANCY, OWN)},
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "list tenants": query(TENANCY, "ORG"),
+            "read a meter": read(LEDGER, METER),
+            "read content": read(CONTENT, OWN),
+            "open a tenant's session": open_session,
+        },
+    ),
+    "InvokeFunctionName": (
+        {"reserve": update(LEDGER, METER), "record usage": write(LEDGER, USAGE), "open a tenant's session": open_session},
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "change the catalogue": write(TENANCY, "CATALOG"),
+            "forget usage": delete(LEDGER, USAGE),
+            "read usage": read(LEDGER, USAGE),
+            "read bills": query(LEDGER, BILLING),
+            "read an upload": fetch("UploadsBucketName", f"tenant={TENANT}/x"),
+            "read everything": scan(LEDGER),
+        },
+    ),
+    "SocketFunctionName": (
+        {"reserve": update(LEDGER, METER), "open a tenant's session": open_session},
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "forget usage": delete(LEDGER, USAGE),
+            "read bills": query(LEDGER, BILLING),
+            "read an upload": fetch("UploadsBucketName", f"tenant={TENANT}/x"),
+        },
+    ),
+    "MeteringAggregatorFunctionName": (
+        {"settle": update(LEDGER, METER), "write a rollup": write(LEDGER, ROLLUP)},
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "change limits": update(TENANCY, "LOB#retail"),
+            "read content": read(CONTENT, OWN),
+            "forget usage": delete(LEDGER, USAGE),
+            "open a tenant's session": open_session,
+            "read a statement": fetch("StatementsBucketName", "statements/x"),
+        },
+    ),
+    "UsageFunctionName": (
+        {"read usage": query(LEDGER, USAGE), "book an entry": write(LEDGER, BILLING), "set limits": write(TENANCY, OWN)},
+        {
+            "record usage": write(LEDGER, USAGE),
+            "change a rollup": update(LEDGER, ROLLUP),
+            "change usage": update(LEDGER, USAGE),
+            "forget usage": delete(LEDGER, USAGE),
+            "register a client": write(TENANCY, f"CLIENT#{NOBODY}"),
+            "read content": read(CONTENT, OWN),
+            "open a tenant's session": open_session,
+            "read the lake": fetch("LakeBucketName", "usage/x"),
+            "write a statement": lambda thief: thief.s3.put_object(
+                Bucket=thief.stack.outputs["StatementsBucketName"], Key=f"statements/{NOBODY}", Body=b""
+            ),
+        },
+    ),
+    "BillingFunctionName": (
+        {"read usage": query(LEDGER, USAGE), "keep books": write(LEDGER, BILLING)},
+        {
+            "reserve": update(LEDGER, METER),
+            "record usage": write(LEDGER, USAGE),
+            "change a tenant": write(TENANCY, OWN),
+            "change prices": write(TENANCY, "CATALOG"),
+            "forget entries": delete(LEDGER, BILLING),
+            "read content": read(CONTENT, OWN),
+            "open a tenant's session": open_session,
+        },
+    ),
+}
+
+
+def test_every_function_is_here(stack: Stack) -> None:
+    assert set(ROLES) == {name for name in stack.outputs if name.endswith("FunctionName")}
+    functions = stack.aws("lambda").list_functions()["Functions"]
+    assert {stack.outputs[name] for name in ROLES} == {
+        function["FunctionName"] for function in functions if function["FunctionName"].startswith(stack.document["stack_name"])
+    }
+
+
+@pytest.mark.parametrize("output", ROLES)
+def test_a_role_does_what_its_function_needs_and_nothing_else(stack: Stack, output: str) -> None:
+    needed, forbidden = ROLES[output]
+    with assumed(stack, output) as credentials:
+        thief = Thief(stack, credentials)
+        assert [name for name, attempt in needed.items() if not thief.may(attempt)] == [], "it must be able to fail"
+        assert [name for name, attempt in forbidden.items() if thief.may(attempt)] == []
