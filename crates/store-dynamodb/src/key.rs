@@ -130,6 +130,9 @@ pub(crate) fn parse_meter(pk: &str, sk: &str) -> Option<MeterRef> {
     Some(MeterRef { scope, models, shard })
 }
 
+/// Every last digit of a call's id.
+pub(crate) const BUCKETS: &str = "0123456789abcdef";
+
 /// The partition of a tenant's usage records whose calls' ids end alike: sixteen of them, so that a
 /// busy tenant is not held to what DynamoDB gives one partition.
 pub(crate) fn usage_partition(tenant_id: &TenantId, bucket: char) -> String {

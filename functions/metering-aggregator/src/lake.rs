@@ -182,7 +182,7 @@ impl<U: AggregationStore, O: ObjectStore> LakeTask<'_, U, O> {
             return Ok(true);
         }
         if is_hour {
-            let Some(sums) = self.write_hour(period, group, marks, outcome).await? else {
+            let Some(sums) = self.write_hour(period, group, marks, is_final, outcome).await? else {
                 return Ok(false);
             };
             *written = changes;
@@ -206,19 +206,24 @@ impl<U: AggregationStore, O: ObjectStore> LakeTask<'_, U, O> {
     }
 
     /// Writes an hour's file from its records; their sums, none if somebody else wrote it meanwhile.
+    ///
+    /// While the hour runs, only those parts of the ledger are read that the stream has named. The final file
+    /// has what the stream has not brought, too: its messages may wait in the dead-letter queue.
     async fn write_hour(
         &self,
         hour: UsagePeriod,
         group: u32,
         marks: &[Mark],
+        is_final: bool,
         outcome: &mut LakeOutcome,
     ) -> Result<Option<Rollups>, LakeError> {
         let key = lake::usage_key(hour, group);
         // Before the records are read: whoever writes the file after this may have read more of them.
         let version: Option<Version> = self.objects.version(&key).await?;
         let (mut file, mut sums) = (UsageWriter::new()?, Rollups::default());
+        let all = self.usage.parts();
         for mark in marks {
-            for part in &mark.parts {
+            for part in if is_final { &all } else { &mark.parts } {
                 let mut from = None;
                 loop {
                     let page = self.usage.records(hour, &mark.tenant_id, part, from.take()).await?;

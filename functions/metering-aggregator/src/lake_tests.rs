@@ -187,6 +187,21 @@ async fn who_dies_between_any_two_steps_leaves_nothing_that_the_next_one_does_no
 }
 
 #[tokio::test]
+async fn what_the_stream_never_brought_is_in_the_final_file() {
+    let world = world(2);
+    let records: Vec<UsageRecord> = (0..3).map(|number| record("acme", NOON_MS, number)).collect();
+    world.write(&records);
+    // The messages of the others, each alone in its part of the ledger, are in the dead-letter queue.
+    assert!(world.deliver(&records, 0..1).await);
+    world.lake(NOON_MS + 60_000).await;
+    assert_eq!(world.in_lake(), records[..1]);
+    let outcome = world.lake(NOON_MS + 2 * HOUR_MS).await;
+    assert_eq!((outcome.records, outcome.differences), (3, 0), "they are late, and not wrong");
+    world.lake(LATER_MS).await;
+    world.check().await;
+}
+
+#[tokio::test]
 async fn a_lake_that_fails_is_written_later() {
     let records = some_records(12);
     for operation in ["look at", "replace", "list", "delete"] {

@@ -60,7 +60,8 @@ pub struct Mark {
     pub tenant_id: TenantId,
     /// Goes up whenever there is more to know about the period, and at times without need.
     pub changes: u64,
-    /// Of an hour, the parts of the ledger that hold its records, in the store's own words.
+    /// Of an hour, the parts of the ledger that hold those of its records that the stream has brought, in
+    /// the store's own words.
     pub parts: BTreeSet<String>,
 }
 
@@ -165,6 +166,9 @@ pub trait AggregationStore: Send + Sync {
     /// Notes that everything that had changed by then has been dealt with.
     fn set_completed_ms(&self, now_ms: i64)
     -> impl Future<Output = Result<(), RollupError>> + Send;
+
+    /// Every part of the ledger, in the store's own words.
+    fn parts(&self) -> BTreeSet<String>;
 
     /// Records of an hour, from one part of the ledger, read consistently, in the order of their ids.
     fn records(

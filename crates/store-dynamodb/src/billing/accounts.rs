@@ -83,7 +83,7 @@ impl UsageSource for BillingBooks {
     ) -> Result<(), BillingStoreError> {
         // A call's id begins with its time; no id is as short as the bound, so the end is not in it.
         let bound = |ms: i64| AttributeValue::S(format!("USAGE#{ms:012x}"));
-        for bucket in "0123456789abcdef".chars() {
+        for bucket in key::BUCKETS.chars() {
             let mut pages = self
                 .client
                 .query()

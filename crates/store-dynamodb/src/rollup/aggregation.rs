@@ -13,7 +13,7 @@ use tenancy::TenantId;
 
 use super::key::{self, LIVE};
 use super::{Rollups, Stored, count, rollup_error, text};
-use crate::key::{Key, PK, SK, bucket, usage_partition};
+use crate::key::{BUCKETS, Key, PK, SK, bucket, usage_partition};
 
 /// Days that live rollups stay after their hour: final ones have long taken their place.
 const LIVE_DAYS: i64 = 40;
@@ -318,6 +318,10 @@ impl AggregationStore for Rollups {
         let answer =
             self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
         answer.map(|_| ()).map_err(|error| rollup_error("note the progress", "the lake", error))
+    }
+
+    fn parts(&self) -> BTreeSet<String> {
+        BUCKETS.chars().map(String::from).collect()
     }
 
     async fn records(
