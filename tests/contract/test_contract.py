@@ -567,3 +567,4 @@ def test_saved_queries_are_the_files() -> None:
 def test_queries_bound_the_days_that_they_read() -> None:
     for path in (ROOT / "infra/queries").glob("*.sql"):
         assert "WHERE dt >= " in path.read_text(), path
+        "ServerId",

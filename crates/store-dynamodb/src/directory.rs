@@ -2,11 +2,11 @@
 
 use aws_sdk_dynamodb::Client as Sdk;
 use serde::Deserialize;
-use tenancy::{Client, Directory, Issuer, ReadDirectoryError, TenantId, TenantRecord};
+use tenancy::{AwsRole, Client, Directory, Issuer, ReadDirectoryError, TenantId, TenantRecord};
 
 use crate::key;
 
-/// Registrations of issuers, clients and tenants in one table.
+/// Registrations of issuers, clients, AWS roles and tenants in one table.
 #[derive(Debug)]
 pub struct DynamoDirectory {
     client: Sdk,
@@ -60,6 +60,15 @@ impl Directory for DynamoDirectory {
     async fn client(&self, client_id: &str) -> Result<Option<Client>, ReadDirectoryError> {
         self.get("client", format!("CLIENT#{client_id}"), &["client_id", "tenant_id", "issuer"])
             .await
+    }
+
+    async fn aws_role(
+        &self,
+        account_id: &str,
+        role_name: &str,
+    ) -> Result<Option<AwsRole>, ReadDirectoryError> {
+        let attributes = ["account_id", "role_name", "role_id", "tenant_id", "role", "status"];
+        self.get("AWS role", format!("AWSROLE#{account_id}:{role_name}"), &attributes).await
     }
 
     async fn tenant(

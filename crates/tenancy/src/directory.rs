@@ -23,6 +23,13 @@ pub trait Directory {
         client_id: &str,
     ) -> impl Future<Output = Result<Option<Client>, ReadDirectoryError>> + Send;
 
+    /// The AWS role registered under this account and name, if any.
+    fn aws_role(
+        &self,
+        account_id: &str,
+        role_name: &str,
+    ) -> impl Future<Output = Result<Option<AwsRole>, ReadDirectoryError>> + Send;
+
     /// What decides whether the tenant's callers are let in; `None` if there is no such tenant.
     fn tenant(
         &self,
@@ -34,7 +41,7 @@ pub trait Directory {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read the {registration} from the directory")]
 pub struct ReadDirectoryError {
-    /// What was wanted: `issuer`, `client` or `tenant`. Not its name, which may come from an unverified token.
+    /// What was wanted: `issuer`, `client`, `AWS role` or `tenant`. Not its name, which may come from an unverified token.
     pub registration: &'static str,
     /// What the store said.
     pub source: Box<dyn Error + Send + Sync>,
@@ -89,6 +96,35 @@ pub struct Client {
     pub tenant_id: TenantId,
     /// Who issues its tokens; the same id from another issuer is another client.
     pub issuer: String,
+}
+
+/// An IAM role whose sessions work for a tenant, without any secret of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwsRole {
+    /// The account that the role is in.
+    pub account_id: String,
+    /// The role's name, without its path: sessions do not know the path, and names are unique in an account.
+    pub role_name: String,
+    /// The role's unique id (`AROA..`). If it is given, a role that was deleted and made again under the
+    /// same name, by whomever, is not the registered one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_id: Option<String>,
+    /// The tenant that it works for.
+    pub tenant_id: TenantId,
+    /// What it is in that tenant.
+    #[serde(default = "machine")]
+    pub role: Role,
+    /// Whether it is let in.
+    #[serde(default = "active")]
+    pub status: Status,
+}
+
+fn machine() -> Role {
+    Role::Machine
+}
+
+fn active() -> Status {
+    Status::Active
 }
 
 /// The part of a tenant that decides whether its callers are let in.

@@ -9,7 +9,7 @@ mod role;
 mod tenant;
 
 pub use directory::{
-    Client, Directory, Issuer, ReadDirectoryError, SigningAlgorithm, TenantRecord,
+    AwsRole, Client, Directory, Issuer, ReadDirectoryError, SigningAlgorithm, TenantRecord,
 };
 pub use id::{InvalidId, LobId, ModelId, ProjectId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};

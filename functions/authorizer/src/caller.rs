@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tenancy::{Directory, Issuer, Principal, PrincipalId, PrincipalKind, Role, Scope, TenantId};
+use tenancy::{
+    Directory, Issuer, Principal, PrincipalId, PrincipalKind, Role, Scope, Status, TenantId,
+};
 
+use crate::aws::RoleSession;
 use crate::issuer::{TrustedIssuer, UserPool};
 use crate::refusal::{Denial, InvalidToken, Refusal};
 use crate::token::Claims;
@@ -112,6 +115,31 @@ fn federated(issuer: &Issuer, claims: &Claims) -> Result<Caller, Refusal> {
         principal: principal(&claims.sub, kind)?,
         roles: BTreeSet::from([issuer.role]),
         scopes: scopes(claims),
+    })
+}
+
+/// A session of an AWS role: the tenant is the one that the role is registered for.
+pub(crate) async fn of_aws_role(
+    directory: &impl Directory,
+    session: &RoleSession,
+) -> Result<Caller, Refusal> {
+    let (account_id, role_name) = (&session.account_id, &session.role_name);
+    let role = directory.aws_role(account_id, role_name).await?.filter(|role| {
+        // The item's own names count, lest a wrong item let one role act as another.
+        role.account_id == *account_id
+            && role.role_name == *role_name
+            && role.role_id.as_ref().is_none_or(|role_id| *role_id == session.role_id)
+    });
+    let Some(role) = role else { return Err(Denial::UnknownAwsRole.into()) };
+    if role.status != Status::Active {
+        let (denial, tenant_id) = (Denial::SuspendedAwsRole, Some(role.tenant_id));
+        return Err(Refusal::Denied { denial, tenant_id });
+    }
+    Ok(Caller {
+        tenant_id: role.tenant_id,
+        principal: principal(&session.role_id, PrincipalKind::Machine)?,
+        roles: BTreeSet::from([role.role]),
+        scopes: BTreeSet::new(),
     })
 }
 

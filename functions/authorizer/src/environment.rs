@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use store_dynamodb::DynamoDirectory;
 
-use crate::{HttpJwks, State, UserPool};
+use crate::{
+    AwsTokens, HttpJwks, HttpSts, InsecureStsUrl, InvalidAwsTokens, State, UserPool, https_client,
+};
 
 /// The function cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -21,14 +23,21 @@ pub enum StartError {
     /// No HTTPS client could be made.
     #[error("failed to make an HTTPS client")]
     Https(#[from] reqwest::Error),
+    /// Tokens of AWS roles cannot be told apart from others.
+    #[error("`SERVER_ID` and `STS_REGIONS` are not usable")]
+    AwsTokens(#[from] InvalidAwsTokens),
+    /// STS would be asked where anybody could answer.
+    #[error("`AWS_ENDPOINT_URL_STS` is not usable")]
+    StsUrl(#[from] InsecureStsUrl),
 }
 
-impl State<DynamoDirectory, HttpJwks> {
+impl State<DynamoDirectory, HttpJwks, HttpSts> {
     /// Connects to the directory in `TENANCY_TABLE` and trusts the user pool `USER_POOL_ID`, whose people
-    /// sign in with app client `USER_POOL_CLIENT_ID`.
+    /// sign in with app client `USER_POOL_CLIENT_ID`. Tokens of AWS roles have to be made for `SERVER_ID`, with
+    /// STS of one of `STS_REGIONS`.
     ///
     /// # Errors
-    /// If one of them or `AWS_REGION` is not set.
+    /// If one of them or `AWS_REGION` is not set, or cannot be used.
     pub async fn from_env() -> Result<Self, StartError> {
         let table = variable("TENANCY_TABLE")?;
         let pool_id = variable("USER_POOL_ID")?;
@@ -45,9 +54,14 @@ impl State<DynamoDirectory, HttpJwks> {
             ),
             people_client_id: variable("USER_POOL_CLIENT_ID")?,
         };
+        let aws_tokens = AwsTokens::new(&variable("SERVER_ID")?, &variable("STS_REGIONS")?)?;
+        // What a token is signed for stays the same: this is only where the connection goes.
+        let sts_url = variable("AWS_ENDPOINT_URL_STS").or_else(|_| variable("AWS_ENDPOINT_URL"));
+        let client = https_client()?;
+        let sts = HttpSts::new(client.clone(), sts_url.ok())?;
         let sdk = aws_config::load_from_env().await;
         let directory = DynamoDirectory::new(store_dynamodb::client(&sdk), table);
-        Ok(Self::new(directory, HttpJwks::new()?, user_pool))
+        Ok(Self::new(directory, HttpJwks::new(client), user_pool, sts, aws_tokens))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tenancy::{Directory, Issuer, ReadDirectoryError, SigningAlgorithm};
 
+use crate::fetch::is_secure;
 use crate::refusal::Fault;
 
 /// A look-up, successful or not, is good for this long: registering an issuer takes effect within it.
@@ -127,14 +128,4 @@ impl Lookup {
     fn is_current(&self, now: u64) -> bool {
         now.saturating_sub(self.at) < LOOKUP_FOR_S
     }
-}
-
-/// Keys fetched in the clear could be anyone's, unless they never leave the machine.
-fn is_secure(url: &str) -> bool {
-    let is_local = |rest: &str| ["127.0.0.1", "localhost"].iter().any(|host| has_host(rest, host));
-    url.starts_with("https://") || url.strip_prefix("http://").is_some_and(is_local)
-}
-
-fn has_host(rest: &str, host: &str) -> bool {
-    rest.strip_prefix(host).is_some_and(|rest| rest.starts_with([':', '/']))
 }

@@ -4,6 +4,7 @@
 //! It verifies the bearer token and answers with a policy and the context that every other function
 //! believes. It says nothing about limits or models: those are decided afresh on every call.
 
+mod aws;
 mod caller;
 mod environment;
 mod event;
@@ -18,31 +19,43 @@ mod token;
 
 use tenancy::{Directory, Status, TenantContext, TenantId};
 
+use crate::aws::Roles;
+use crate::caller::Caller;
 use crate::issuer::Issuers;
 use crate::jwks::KeyCache;
 use crate::policy::{Authorized, Stage};
 use crate::refusal::{Denial, Fault, InvalidToken, Refusal, chain};
 use crate::token::UnverifiedToken;
 
+pub use crate::aws::{
+    AskStsError, AwsTokens, HttpSts, IdentityRequest, InsecureStsUrl, InvalidAwsTokens, Sts,
+    StsAnswer,
+};
 pub use crate::environment::{StartError, unix_now};
 pub use crate::event::{AuthorizerRequest, RequestContext};
-pub use crate::fetch::{FetchJwksError, HttpJwks, JwksSource};
+pub use crate::fetch::{FetchJwksError, HttpJwks, JwksSource, https_client};
 pub use crate::issuer::UserPool;
 pub use crate::policy::AuthorizerResponse;
 pub use crate::refusal::AuthorizerError;
 
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
-pub struct State<D, S> {
+pub struct State<D, J, S> {
     directory: D,
     issuers: Issuers,
-    keys: KeyCache<S>,
+    keys: KeyCache<J>,
+    roles: Roles<S>,
 }
 
-impl<D: Directory, S: JwksSource> State<D, S> {
-    /// Knows nobody yet: issuers and keys are looked up when a token needs them.
-    pub fn new(directory: D, jwks: S, user_pool: UserPool) -> Self {
-        Self { directory, issuers: Issuers::new(user_pool), keys: KeyCache::new(jwks) }
+impl<D: Directory, J: JwksSource, S: Sts> State<D, J, S> {
+    /// Knows nobody yet: issuers, keys and roles are looked up when a token needs them.
+    pub fn new(directory: D, jwks: J, user_pool: UserPool, sts: S, aws_tokens: AwsTokens) -> Self {
+        Self {
+            directory,
+            issuers: Issuers::new(user_pool),
+            keys: KeyCache::new(jwks),
+            roles: Roles::new(sts, aws_tokens),
+        }
     }
 }
 
@@ -53,7 +66,7 @@ impl<D: Directory, S: JwksSource> State<D, S> {
 /// [`AuthorizerError::Fault`] if that cannot be found out (500). A caller who is known but may not
 /// call gets a policy that denies (403).
 pub async fn handle(
-    state: &State<impl Directory, impl JwksSource>,
+    state: &State<impl Directory, impl JwksSource, impl Sts>,
     request: AuthorizerRequest,
     now: u64,
 ) -> Result<AuthorizerResponse, AuthorizerError> {
@@ -80,20 +93,17 @@ fn fail(fault: &Fault) -> AuthorizerError {
 
 /// The request's caller, if it may call at all.
 async fn authorize(
-    state: &State<impl Directory, impl JwksSource>,
+    state: &State<impl Directory, impl JwksSource, impl Sts>,
     request: &AuthorizerRequest,
     now: u64,
 ) -> Result<Authorized, Refusal> {
-    let token = UnverifiedToken::parse(request.bearer_token()?)?;
-    let issuer = state.issuers.find(&state.directory, token.unverified_issuer(), now).await?;
-    let issuer = issuer.ok_or(InvalidToken::UnknownIssuer)?;
-    token.require_algorithm(issuer.algorithm())?;
-    let key = state
-        .keys
-        .find(issuer.jwks_url(), token.unverified_key_id(), issuer.algorithm(), now)
-        .await?;
-    let claims = token.verify(issuer.name(), issuer.algorithm(), &key, now)?;
-    let caller = caller::caller(&state.directory, &issuer, &claims).await?;
+    let token = request.bearer_token()?;
+    let (caller, expires_at) = if token.starts_with(aws::PREFIX) {
+        let verified = state.roles.verify(token, now).await?;
+        (caller::of_aws_role(&state.directory, &verified.session).await?, verified.expires_at)
+    } else {
+        of_jwt(state, token, now).await?
+    };
     let denial = match state.directory.tenant(&caller.tenant_id).await? {
         Some(tenant) if tenant.status == Status::Active => {
             let context = TenantContext {
@@ -103,10 +113,29 @@ async fn authorize(
                 roles: caller.roles,
                 scopes: caller.scopes,
             };
-            return Ok(Authorized { context, expires_at: claims.expires_at() });
+            return Ok(Authorized { context, expires_at });
         }
         Some(_) => Denial::SuspendedTenant,
         None => Denial::UnknownTenant,
     };
     Err(Refusal::Denied { denial, tenant_id: Some(caller.tenant_id) })
+}
+
+/// The caller that an issuer's token is about, and when the token ends.
+async fn of_jwt(
+    state: &State<impl Directory, impl JwksSource, impl Sts>,
+    token: &str,
+    now: u64,
+) -> Result<(Caller, u64), Refusal> {
+    let token = UnverifiedToken::parse(token)?;
+    let issuer = state.issuers.find(&state.directory, token.unverified_issuer(), now).await?;
+    let issuer = issuer.ok_or(InvalidToken::UnknownIssuer)?;
+    token.require_algorithm(issuer.algorithm())?;
+    let key = state
+        .keys
+        .find(issuer.jwks_url(), token.unverified_key_id(), issuer.algorithm(), now)
+        .await?;
+    let claims = token.verify(issuer.name(), issuer.algorithm(), &key, now)?;
+    let caller = caller::caller(&state.directory, &issuer, &claims).await?;
+    Ok((caller, claims.expires_at()))
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use lambda_runtime::Diagnostic;
 use tenancy::{ReadDirectoryError, TenantId};
 
+use crate::aws::{AnswerError, AskStsError};
 use crate::jwks::KeysUnavailable;
 
 /// Why no policy that allows the call is made.
@@ -40,6 +41,14 @@ pub(crate) enum InvalidToken {
     NotYetValid,
     NotAnAccessToken,
     WrongAudience,
+    WrongEndpoint,
+    WrongAction,
+    UnknownParameter,
+    RepeatedParameter,
+    WrongSignedHeaders,
+    WrongScope,
+    WrongLifetime,
+    RefusedBySts,
 }
 
 impl InvalidToken {
@@ -60,6 +69,14 @@ impl InvalidToken {
             Self::NotYetValid => "not_yet_valid",
             Self::NotAnAccessToken => "not_an_access_token",
             Self::WrongAudience => "wrong_audience",
+            Self::WrongEndpoint => "wrong_endpoint",
+            Self::WrongAction => "wrong_action",
+            Self::UnknownParameter => "unknown_parameter",
+            Self::RepeatedParameter => "repeated_parameter",
+            Self::WrongSignedHeaders => "wrong_signed_headers",
+            Self::WrongScope => "wrong_scope",
+            Self::WrongLifetime => "wrong_lifetime",
+            Self::RefusedBySts => "refused_by_sts",
         }
     }
 }
@@ -70,6 +87,9 @@ pub(crate) enum Denial {
     NoTenant,
     SeveralTenants,
     UnknownClient,
+    NotARole,
+    UnknownAwsRole,
+    SuspendedAwsRole,
     NoScope,
     UnusableSubject,
     UnknownTenant,
@@ -83,6 +103,9 @@ impl Denial {
             Self::NoTenant => "no_tenant",
             Self::SeveralTenants => "several_tenants",
             Self::UnknownClient => "unknown_client",
+            Self::NotARole => "not_a_role",
+            Self::UnknownAwsRole => "unknown_aws_role",
+            Self::SuspendedAwsRole => "suspended_aws_role",
             Self::NoScope => "no_scope",
             Self::UnusableSubject => "unusable_subject",
             Self::UnknownTenant => "unknown_tenant",
@@ -105,6 +128,13 @@ impl Denial {
             Self::UnknownClient => {
                 "This client is not registered. Ask your administrator to register it."
             }
+            Self::NotARole => {
+                "This AWS identity is not a role. Make the token with the credentials of an IAM role."
+            }
+            Self::UnknownAwsRole => {
+                "This AWS role is not registered. Ask your administrator to register its account and name."
+            }
+            Self::SuspendedAwsRole => "This AWS role is suspended. Ask your administrator.",
             Self::NoScope => {
                 "This token carries no scope of this API. Request weir/invoke or weir/read."
             }
@@ -123,6 +153,10 @@ pub(crate) enum Fault {
     Directory(#[from] ReadDirectoryError),
     #[error(transparent)]
     Keys(#[from] KeysUnavailable),
+    #[error(transparent)]
+    Sts(#[from] AskStsError),
+    #[error(transparent)]
+    StsAnswer(#[from] AnswerError),
     #[error(
         "the issuer of tenant `{tenant_id}` is registered with a JWKS URL that is neither https nor local"
     )]

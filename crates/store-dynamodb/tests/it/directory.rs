@@ -48,6 +48,18 @@ async fn directory() -> DynamoDirectory {
         ("algorithm", "ES256"),
     ];
     put(&client, &format!("ISSUER#{GLOBEX_IDP}"), &globex, Some("weir-globex")).await;
+    let account = ("account_id", "111122223333");
+    let role = [account, ("role_name", "acme-batch"), ("tenant_id", "acme")];
+    put(&client, "AWSROLE#111122223333:acme-batch", &role, None).await;
+    let role = [
+        account,
+        ("role_name", "globex-ops"),
+        ("role_id", "AROAGLOBEX"),
+        ("tenant_id", "globex"),
+        ("role", "tenant_admin"),
+        ("status", "suspended"),
+    ];
+    put(&client, "AWSROLE#111122223333:globex-ops", &role, None).await;
     put(
         &client,
         "CLIENT#broken",
@@ -105,6 +117,20 @@ async fn an_issuer_signs_with_rs256_unless_its_item_says_otherwise() {
 }
 
 #[tokio::test]
+async fn an_aws_role_is_an_active_machine_unless_its_item_says_otherwise() {
+    let directory = directory().await;
+    let acme = directory.aws_role("111122223333", "acme-batch").await.unwrap().unwrap();
+    assert_eq!(
+        (acme.account_id.as_str(), acme.role_name.as_str(), acme.tenant_id.as_str()),
+        ("111122223333", "acme-batch", "acme")
+    );
+    assert_eq!((acme.role, acme.status, acme.role_id), (Role::Machine, Status::Active, None));
+    let globex = directory.aws_role("111122223333", "globex-ops").await.unwrap().unwrap();
+    assert_eq!((globex.role, globex.status), (Role::TenantAdmin, Status::Suspended));
+    assert_eq!(globex.role_id.as_deref(), Some("AROAGLOBEX"));
+}
+
+#[tokio::test]
 async fn only_exact_names_are_found() {
     let directory = directory().await;
     for name in ["", "acme", "acme-batch ", "ACME-BATCH", "https://login.acme.example"] {
@@ -112,6 +138,14 @@ async fn only_exact_names_are_found() {
     }
     for name in ["", "https://login.acme.example/", "https://login.globex.example", "acme-batch"] {
         assert_eq!(directory.issuer(name).await.unwrap(), None, "{name:?}");
+    }
+    for (account, name) in [
+        ("", ""),
+        ("111122223333", "ACME-batch"),
+        ("444455556666", "acme-batch"),
+        ("111122223333:acme-batch", ""),
+    ] {
+        assert_eq!(directory.aws_role(account, name).await.unwrap(), None, "{account} {name}");
     }
     assert_eq!(directory.tenant(&"ghost".parse().unwrap()).await.unwrap(), None);
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::HttpJwks;
+use crate::fetch::client;
 
 /// Serves one answer, byte for byte, and keeps the connection open if the answer is empty.
 async fn fetch(answer: String) -> Result<Vec<u8>, FetchJwksError> {
@@ -23,7 +24,7 @@ async fn fetch(answer: String) -> Result<Vec<u8>, FetchJwksError> {
             std::future::pending::<()>().await;
         }
     };
-    let source = HttpJwks::with_timeout(Duration::from_millis(500)).unwrap();
+    let source = HttpJwks::new(client(Duration::from_millis(500)).unwrap());
     tokio::pin!(server);
     let fetch = source.fetch(&url);
     tokio::pin!(fetch);

@@ -2,10 +2,13 @@
 
 mod admitted;
 mod arbitrary;
+mod aws_refused;
+mod aws_roles;
 mod connecting;
 mod fetching;
 mod keys;
 mod refused;
+mod sts;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,13 +20,15 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use tenancy::{
-    Client, Directory, Issuer, ReadDirectoryError, Role, SigningAlgorithm, Status, TenantId,
-    TenantRecord,
+    AwsRole, Client, Directory, Issuer, ReadDirectoryError, Role, SigningAlgorithm, Status,
+    TenantId, TenantRecord,
 };
 
 use crate::fetch::{FetchJwksError, JwksSource};
 use crate::refusal::Refusal;
-use crate::{AuthorizerError, AuthorizerRequest, State, UserPool, authorize, handle};
+use crate::{AuthorizerError, AuthorizerRequest, AwsTokens, State, UserPool, authorize, handle};
+
+use sts::{FakeSts, SERVER_ID};
 
 const NOW: u64 = 1_800_000_000;
 const POOL: &str = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Pool";
@@ -150,6 +155,8 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
 struct FakeDirectory {
     issuers: HashMap<String, Issuer>,
     clients: HashMap<String, Client>,
+    /// By account and name.
+    aws_roles: HashMap<String, AwsRole>,
     tenants: HashMap<String, TenantRecord>,
     is_down: AtomicBool,
     issuer_reads: AtomicUsize,
@@ -181,6 +188,14 @@ impl Directory for FakeDirectory {
         self.read(&self.clients, client_id)
     }
 
+    async fn aws_role(
+        &self,
+        account_id: &str,
+        role_name: &str,
+    ) -> Result<Option<AwsRole>, ReadDirectoryError> {
+        self.read(&self.aws_roles, &format!("{account_id}:{role_name}"))
+    }
+
     async fn tenant(
         &self,
         tenant_id: &TenantId,
@@ -209,8 +224,9 @@ impl JwksSource for Arc<FakeJwks> {
 
 /// The function with everything around it.
 struct Gateway {
-    state: State<FakeDirectory, Arc<FakeJwks>>,
+    state: State<FakeDirectory, Arc<FakeJwks>, Arc<FakeSts>>,
     jwks: Arc<FakeJwks>,
+    sts: Arc<FakeSts>,
 }
 
 impl Gateway {
@@ -230,7 +246,16 @@ impl Gateway {
             people_client_id: PEOPLE.into(),
         };
         let jwks = Arc::new(FakeJwks { sets: Mutex::new(sets), ..FakeJwks::default() });
-        Self { state: State::new(directory, Arc::clone(&jwks), user_pool), jwks }
+        let sts = Arc::new(FakeSts::default());
+        let aws_tokens = AwsTokens::new(SERVER_ID, "eu-west-1,eu-central-1").unwrap();
+        let state =
+            State::new(directory, Arc::clone(&jwks), user_pool, Arc::clone(&sts), aws_tokens);
+        Self { state, jwks, sts }
+    }
+
+    /// How often STS was asked.
+    fn asked(&self) -> usize {
+        self.sts.asked.load(Ordering::Relaxed)
     }
 
     fn fetches(&self) -> usize {
@@ -291,6 +316,14 @@ fn directory() -> FakeDirectory {
         tenant_id: tenant.parse().unwrap(),
         issuer: POOL.into(),
     };
+    let aws_role = |account: &str, name: &str, tenant: &str| AwsRole {
+        account_id: account.into(),
+        role_name: name.into(),
+        role_id: None,
+        tenant_id: tenant.parse().unwrap(),
+        role: Role::Machine,
+        status: Status::Active,
+    };
     let issuer = |issuer: &str, jwks_url: &str, tenant: &str, algorithm| Issuer {
         issuer: issuer.into(),
         jwks_url: jwks_url.into(),
@@ -311,6 +344,11 @@ fn directory() -> FakeDirectory {
             ("acme-batch".into(), client("acme-batch", "acme")),
             ("globex-batch".into(), client("globex-batch", "globex")),
             ("initech-batch".into(), client("initech-batch", "initech")),
+        ]),
+        aws_roles: HashMap::from([
+            ("111122223333:batch".into(), aws_role("111122223333", "batch", "acme")),
+            ("444455556666:batch".into(), aws_role("444455556666", "batch", "globex")),
+            ("111122223333:initech".into(), aws_role("111122223333", "initech", "initech")),
         ]),
         tenants: HashMap::from([
             ("acme".into(), tenant("retail", Status::Active)),
