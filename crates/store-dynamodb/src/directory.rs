@@ -53,7 +53,21 @@ impl DynamoDirectory {
 
 impl Directory for DynamoDirectory {
     async fn issuer(&self, issuer: &str) -> Result<Option<Issuer>, ReadDirectoryError> {
-        let attributes = ["issuer", "jwks_url", "audiences", "tenant_id", "role", "algorithm"];
+        let attributes = [
+            "issuer",
+            "jwks_url",
+            "audiences",
+            "algorithm",
+            "tenant_id",
+            "tenant_claim",
+            "tenants",
+            "role",
+            "role_claim",
+            "roles",
+            "may_grant",
+            "required_claims",
+            "subject_claim",
+        ];
         self.get("issuer", format!("ISSUER#{issuer}"), &attributes).await
     }
 

@@ -9,7 +9,8 @@ mod role;
 mod tenant;
 
 pub use directory::{
-    AwsRole, Client, Directory, Issuer, ReadDirectoryError, SigningAlgorithm, TenantRecord,
+    AwsRole, ClaimPath, Client, Directory, InvalidClaimPath, InvalidIssuer, Issuer,
+    ReadDirectoryError, SigningAlgorithm, TenantRecord,
 };
 pub use id::{InvalidId, LobId, ModelId, ProjectId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};

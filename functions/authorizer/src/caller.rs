@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use tenancy::{
-    Directory, Issuer, Principal, PrincipalId, PrincipalKind, Role, Scope, Status, TenantId,
+    ClaimPath, Directory, Issuer, Principal, PrincipalId, PrincipalKind, Role, Scope, Status,
+    TenantId,
 };
 
 use crate::aws::RoleSession;
@@ -103,19 +104,63 @@ async fn machine(
     })
 }
 
-/// A caller of a tenant's own issuer: tenant and role are the issuer's, whatever the token says.
+/// A caller of a registered issuer: what they are is what the registration makes of the claims.
 fn federated(issuer: &Issuer, claims: &Claims) -> Result<Caller, Refusal> {
     if !claims.aud.includes_any(&issuer.audiences) {
         return Err(InvalidToken::WrongAudience.into());
     }
-    let kind =
-        if issuer.role == Role::Machine { PrincipalKind::Machine } else { PrincipalKind::User };
-    Ok(Caller {
-        tenant_id: issuer.tenant_id.clone(),
-        principal: principal(&claims.sub, kind)?,
-        roles: BTreeSet::from([issuer.role]),
-        scopes: scopes(claims),
-    })
+    let is_met = |(claim, values): (&ClaimPath, &BTreeSet<String>)| {
+        claims.texts(claim).iter().any(|text| values.contains(text))
+    };
+    if !issuer.required_claims.iter().all(is_met) {
+        return Err(InvalidToken::WrongClaim.into());
+    }
+    let tenant_id = federated_tenant(issuer, claims)?;
+    let roles = federated_roles(issuer, claims);
+    if roles.is_empty() {
+        return Err(Refusal::Denied { denial: Denial::NoRole, tenant_id: Some(tenant_id) });
+    }
+    let is_machine = roles.iter().all(|role| *role == Role::Machine);
+    let kind = if is_machine { PrincipalKind::Machine } else { PrincipalKind::User };
+    let subject = match &issuer.subject_claim {
+        None => claims.sub.clone(),
+        Some(claim) => match claims.texts(claim).as_slice() {
+            [subject] => subject.clone(),
+            _ => return Err(Denial::UnusableSubject.into()),
+        },
+    };
+    let scopes = scopes(claims);
+    Ok(Caller { tenant_id, principal: principal(&subject, kind)?, roles, scopes })
+}
+
+/// The issuer's one tenant, or the one that its table has for what the token claims. What is claimed
+/// never is the tenant: it only selects.
+fn federated_tenant(issuer: &Issuer, claims: &Claims) -> Result<TenantId, Denial> {
+    let Some(claim) = &issuer.tenant_claim else {
+        return issuer.tenant_id.clone().ok_or(Denial::NoTenant);
+    };
+    let claimed = claims.texts(claim);
+    let tenants: BTreeSet<&TenantId> =
+        claimed.iter().filter_map(|value| issuer.tenants.get(value)).collect();
+    let mut tenants = tenants.into_iter();
+    match (tenants.next(), tenants.next()) {
+        (None, _) => Err(Denial::NoTenant),
+        (Some(tenant_id), None) => Ok(tenant_id.clone()),
+        (Some(_), Some(_)) => Err(Denial::SeveralTenants),
+    }
+}
+
+/// The roles that the issuer's table has for what the token claims, else the one that all its callers have.
+fn federated_roles(issuer: &Issuer, claims: &Claims) -> BTreeSet<Role> {
+    let claimed = issuer.role_claim.as_ref().map(|claim| claims.texts(claim)).unwrap_or_default();
+    let may_give = |role: &Role| issuer.may_give(*role);
+    let mapped: BTreeSet<Role> = claimed
+        .iter()
+        .filter_map(|value| issuer.roles.get(value))
+        .copied()
+        .filter(may_give)
+        .collect();
+    if mapped.is_empty() { issuer.role.filter(may_give).into_iter().collect() } else { mapped }
 }
 
 /// A session of an AWS role: the tenant is the one that the role is registered for.
@@ -149,5 +194,5 @@ fn principal(subject: &str, kind: PrincipalKind) -> Result<Principal, Refusal> {
 }
 
 fn scopes(claims: &Claims) -> BTreeSet<Scope> {
-    claims.scope.split(' ').filter_map(|scope| scope.parse().ok()).collect()
+    claims.scopes().iter().filter_map(|scope| scope.parse().ok()).collect()
 }

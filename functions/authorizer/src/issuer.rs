@@ -90,7 +90,7 @@ impl Issuers {
         }
         let Some(issuer) = self.look_up(directory, name, now).await? else { return Ok(None) };
         if !is_secure(&issuer.jwks_url) {
-            return Err(Fault::InsecureJwksUrl { tenant_id: issuer.tenant_id.clone() });
+            return Err(Fault::InsecureJwksUrl { issuer: issuer.issuer.clone() });
         }
         Ok(Some(TrustedIssuer::Registered(issuer)))
     }

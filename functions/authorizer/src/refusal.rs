@@ -41,6 +41,7 @@ pub(crate) enum InvalidToken {
     NotYetValid,
     NotAnAccessToken,
     WrongAudience,
+    WrongClaim,
     WrongEndpoint,
     WrongAction,
     UnknownParameter,
@@ -69,6 +70,7 @@ impl InvalidToken {
             Self::NotYetValid => "not_yet_valid",
             Self::NotAnAccessToken => "not_an_access_token",
             Self::WrongAudience => "wrong_audience",
+            Self::WrongClaim => "wrong_claim",
             Self::WrongEndpoint => "wrong_endpoint",
             Self::WrongAction => "wrong_action",
             Self::UnknownParameter => "unknown_parameter",
@@ -86,6 +88,7 @@ impl InvalidToken {
 pub(crate) enum Denial {
     NoTenant,
     SeveralTenants,
+    NoRole,
     UnknownClient,
     NotARole,
     UnknownAwsRole,
@@ -102,6 +105,7 @@ impl Denial {
         match self {
             Self::NoTenant => "no_tenant",
             Self::SeveralTenants => "several_tenants",
+            Self::NoRole => "no_role",
             Self::UnknownClient => "unknown_client",
             Self::NotARole => "not_a_role",
             Self::UnknownAwsRole => "unknown_aws_role",
@@ -125,6 +129,7 @@ impl Denial {
             Self::SeveralTenants => {
                 "This account is assigned to more than one tenant. Ask your administrator to leave it in one."
             }
+            Self::NoRole => "This account has no role here. Ask your administrator to give it one.",
             Self::UnknownClient => {
                 "This client is not registered. Ask your administrator to register it."
             }
@@ -157,12 +162,10 @@ pub(crate) enum Fault {
     Sts(#[from] AskStsError),
     #[error(transparent)]
     StsAnswer(#[from] AnswerError),
-    #[error(
-        "the issuer of tenant `{tenant_id}` is registered with a JWKS URL that is neither https nor local"
-    )]
+    #[error("issuer `{issuer}` is registered with a JWKS URL that is neither https nor local")]
     InsecureJwksUrl {
-        /// Whose issuer it is.
-        tenant_id: TenantId,
+        /// Its registered name.
+        issuer: String,
     },
     #[error("the event's method ARN has no API and stage")]
     MethodArn,

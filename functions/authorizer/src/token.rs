@@ -3,10 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use tenancy::SigningAlgorithm;
+use tenancy::{ClaimPath, SigningAlgorithm};
 
 use crate::refusal::InvalidToken;
 
@@ -45,10 +45,11 @@ pub(crate) struct Claims {
     pub(crate) aud: Audience,
     pub(crate) client_id: Option<String>,
     pub(crate) token_use: Option<String>,
-    #[serde(default)]
-    pub(crate) scope: String,
     #[serde(default, rename = "cognito:groups")]
     pub(crate) groups: Vec<String>,
+    /// Every claim, for what a registration maps.
+    #[serde(skip)]
+    all: Value,
 }
 
 /// The `aud` claim: one name or several.
@@ -75,6 +76,20 @@ impl Default for Audience {
 }
 
 impl Claims {
+    /// What the claim at `path` says: its text, or those in its list. Numbers and truth values count as they are written.
+    pub(crate) fn texts(&self, path: &ClaimPath) -> Vec<String> {
+        let path = path.as_str();
+        let claim = if path.starts_with('/') { self.all.pointer(path) } else { self.all.get(path) };
+        texts(claim)
+    }
+
+    /// The scopes in the token, by either name that issuers give the claim, as one text or as a list.
+    pub(crate) fn scopes(&self) -> Vec<String> {
+        let claims = ["scope", "scp"].map(|name| texts(self.all.get(name)));
+        let words = claims.iter().flatten().flat_map(|scopes| scopes.split(' '));
+        words.map(ToOwned::to_owned).collect()
+    }
+
     /// From when on the token is good for nothing, in Unix seconds.
     pub(crate) fn expires_at(&self) -> u64 {
         self.exp.saturating_add(LEEWAY_S)
@@ -86,7 +101,7 @@ impl<'a> UnverifiedToken<'a> {
     pub(crate) fn parse(token: &'a str) -> Result<Self, InvalidToken> {
         let (signed_part, signature) = token.rsplit_once('.').ok_or(InvalidToken::Malformed)?;
         let (header, claims) = signed_part.split_once('.').ok_or(InvalidToken::Malformed)?;
-        let header: Header = decode_part(header)?;
+        let header: Header = read(&decoded(header)?)?;
         if header.kid.is_empty() || header.kid.len() > MAX_KEY_ID_BYTES {
             return Err(InvalidToken::UnknownKey);
         }
@@ -99,7 +114,10 @@ impl<'a> UnverifiedToken<'a> {
         if header.crit.is_some() || !is_jwt {
             return Err(InvalidToken::UnsupportedHeader);
         }
-        Ok(Self { signed_part, signature, header, claims: decode_part(claims)? })
+        let all = decoded(claims)?;
+        let mut claims: Claims = read(&all)?;
+        claims.all = all;
+        Ok(Self { signed_part, signature, header, claims })
     }
 
     /// Who claims to have issued the token: good for looking up a registered issuer, and for nothing else.
@@ -163,38 +181,87 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
-fn decode_part<T: DeserializeOwned>(part: &str) -> Result<T, InvalidToken> {
+/// The JSON object that a part of a token holds.
+fn decoded(part: &str) -> Result<Value, InvalidToken> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Malformed)?;
-    let object: UniqueNames = serde_json::from_slice(&json).map_err(|_| InvalidToken::Malformed)?;
-    T::deserialize(Value::Object(object.0)).map_err(|_| InvalidToken::Malformed)
+    let value: UniqueNames = serde_json::from_slice(&json).map_err(|_| InvalidToken::Malformed)?;
+    if value.0.is_object() { Ok(value.0) } else { Err(InvalidToken::Malformed) }
 }
 
-/// A JSON object in which no name stands twice: parsers differ in which value counts, and an
-/// attacker would choose between them.
-struct UniqueNames(Map<String, Value>);
+fn read<T: DeserializeOwned>(object: &Value) -> Result<T, InvalidToken> {
+    T::deserialize(object).map_err(|_| InvalidToken::Malformed)
+}
+
+fn texts(claim: Option<&Value>) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    match claim {
+        Some(Value::Array(values)) => values.iter().filter_map(text).collect(),
+        claim => claim.and_then(text).into_iter().collect(),
+    }
+}
+
+/// JSON in which no object has a name twice: parsers differ in which value counts, and an attacker
+/// would choose between them.
+struct UniqueNames(Value);
 
 impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(UniqueNamesVisitor)
+        deserializer.deserialize_any(UniqueNamesVisitor).map(Self)
     }
 }
 
 struct UniqueNamesVisitor;
 
 impl<'de> Visitor<'de> for UniqueNamesVisitor {
-    type Value = UniqueNames;
+    type Value = Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON object")
+        f.write_str("JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<UniqueNames, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some((name, value)) = access.next_entry::<String, Value>()? {
+        while let Some((name, UniqueNames(value))) = access.next_entry::<String, _>()? {
             if object.insert(name, value).is_some() {
                 return Err(A::Error::custom("a name stands twice"));
             }
         }
-        Ok(UniqueNames(object))
+        Ok(Value::Object(object))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(UniqueNames(value)) = access.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_bool<E: Error>(self, is_true: bool) -> Result<Value, E> {
+        Ok(is_true.into())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 }

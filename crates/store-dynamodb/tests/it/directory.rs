@@ -1,9 +1,11 @@
 //! Registrations, read from an embedded DynamoDB that holds those of two tenants.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use store_dynamodb::DynamoDirectory;
-use tenancy::{Directory, Role, SigningAlgorithm, Status};
+use tenancy::{Directory, Issuer, Role, SigningAlgorithm, Status};
 
 use crate::support::keyed;
 
@@ -105,8 +107,8 @@ async fn an_issuer_signs_with_rs256_unless_its_item_says_otherwise() {
     let directory = directory().await;
     let acme = directory.issuer(ACME_IDP).await.unwrap().unwrap();
     assert_eq!(
-        (acme.tenant_id.as_str(), acme.role, acme.algorithm),
-        ("acme", Role::Developer, SigningAlgorithm::Rs256)
+        (acme.tenant_id, acme.role, acme.algorithm),
+        ("acme".parse().ok(), Some(Role::Developer), SigningAlgorithm::Rs256)
     );
     assert_eq!(
         (acme.jwks_url.as_str(), acme.audiences),
@@ -114,6 +116,32 @@ async fn an_issuer_signs_with_rs256_unless_its_item_says_otherwise() {
     );
     let globex = directory.issuer(GLOBEX_IDP).await.unwrap().unwrap();
     assert_eq!((globex.issuer.as_str(), globex.algorithm), (GLOBEX_IDP, SigningAlgorithm::Es256));
+}
+
+#[tokio::test]
+async fn an_issuers_mapping_is_read_as_it_is_registered() {
+    let client = keyed(TABLE).await;
+    let registered = Issuer {
+        issuer: "https://sso.example".to_owned(),
+        jwks_url: "https://sso.example/keys".to_owned(),
+        audiences: vec!["weir".to_owned()],
+        algorithm: SigningAlgorithm::Es256,
+        tenant_id: None,
+        tenant_claim: "/realm_access/unit".parse().ok(),
+        tenants: [("emea".to_owned(), "acme".parse().unwrap())].into(),
+        role: None,
+        role_claim: "groups".parse().ok(),
+        roles: [("ops".to_owned(), Role::LobAdmin)].into(),
+        may_grant: [Role::LobAdmin].into(),
+        required_claims: [("azp".parse().unwrap(), ["app".to_owned()].into())].into(),
+        subject_claim: "oid".parse().ok(),
+    };
+    let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(&registered).unwrap();
+    item.insert("PK".to_owned(), AttributeValue::S("ISSUER#https://sso.example".to_owned()));
+    item.insert("SK".to_owned(), AttributeValue::S("META".to_owned()));
+    client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+    let directory = DynamoDirectory::new(client, TABLE.to_owned());
+    assert_eq!(directory.issuer("https://sso.example").await.unwrap(), Some(registered));
 }
 
 #[tokio::test]

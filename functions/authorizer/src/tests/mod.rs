@@ -7,10 +7,11 @@ mod aws_roles;
 mod connecting;
 mod fetching;
 mod keys;
+mod mapped;
 mod refused;
 mod sts;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -328,9 +329,16 @@ fn directory() -> FakeDirectory {
         issuer: issuer.into(),
         jwks_url: jwks_url.into(),
         audiences: vec!["weir".into(), format!("weir-{tenant}")],
-        tenant_id: tenant.parse().unwrap(),
-        role: Role::Developer,
         algorithm,
+        tenant_id: Some(tenant.parse().unwrap()),
+        tenant_claim: None,
+        tenants: BTreeMap::new(),
+        role: Some(Role::Developer),
+        role_claim: None,
+        roles: BTreeMap::new(),
+        may_grant: BTreeSet::new(),
+        required_claims: BTreeMap::new(),
+        subject_claim: None,
     };
     FakeDirectory {
         issuers: HashMap::from([
