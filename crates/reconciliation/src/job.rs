@@ -296,8 +296,16 @@ fn version(files: &[SourceFile]) -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
+/// Where reports are.
+pub const REPORTS: &str = "reconciliation/";
+
+/// Where the report of a month is, without `.json` and `.csv`.
+pub fn report_of(period: &str) -> String {
+    format!("{REPORTS}{period}/report")
+}
+
 async fn write(reports: &impl Reports, report: &Report) -> Result<String, JobError> {
-    let key = format!("reconciliation/{}/report", report.period);
+    let key = report_of(&report.period);
     let json =
         serde_json::to_vec_pretty(report).map_err(|error| JobError::Report(error.to_string()))?;
     let csv = report.to_csv().map_err(|error| JobError::Report(error.to_string()))?;

@@ -42,7 +42,7 @@ pub use compare::Sides;
 pub use correction::{Correction, CorrectionKey, Posted, corrections};
 pub use cur::{CsvBill, LineItem, LineKind, RowError};
 pub use invocation::{Invocation, LogReader, LoggedTokens};
-pub use job::{Job, JobError, Run, Stores};
+pub use job::{Job, JobError, REPORTS, Run, Stores, report_of};
 pub use ledger::{CellKey, LedgerAmount, LedgerSide, UnitPrices};
 pub use matching::{Fact, FactKey, Matcher, Matches};
 pub use parquet_bill::read_parquet;
