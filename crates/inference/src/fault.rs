@@ -59,6 +59,8 @@ pub enum FaultKind {
     Conflict,
     /// It changed since the caller looked at it. 412
     PreconditionFailed,
+    /// The caller does not say which state it changes. 428
+    PreconditionRequired,
     /// More bytes than can be taken. 413
     TooLarge,
     /// Too many calls. 429
@@ -112,6 +114,7 @@ impl Fault {
             FaultKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             FaultKind::Conflict => StatusCode::CONFLICT,
             FaultKind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            FaultKind::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             FaultKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             FaultKind::RequestRate | FaultKind::TokenRate | FaultKind::Quota => {
                 StatusCode::TOO_MANY_REQUESTS
@@ -152,6 +155,7 @@ impl Fault {
             | FaultKind::MethodNotAllowed
             | FaultKind::Conflict
             | FaultKind::PreconditionFailed
+            | FaultKind::PreconditionRequired
             | FaultKind::TooLarge => "invalid_request_error",
             FaultKind::PermissionDenied => "permission_error",
             FaultKind::RequestRate => "requests",
@@ -167,7 +171,9 @@ impl Fault {
     /// Anthropic's `error.type`.
     pub fn anthropic_type(&self) -> &'static str {
         match self.kind {
-            FaultKind::InvalidRequest | FaultKind::MethodNotAllowed => "invalid_request_error",
+            FaultKind::InvalidRequest
+            | FaultKind::MethodNotAllowed
+            | FaultKind::PreconditionRequired => "invalid_request_error",
             FaultKind::Authentication => "authentication_error",
             FaultKind::PermissionDenied => "permission_error",
             FaultKind::NotFound => "not_found_error",
@@ -184,9 +190,10 @@ impl Fault {
     /// Bedrock's exception (`x-amzn-errortype`).
     pub fn aws_exception(&self) -> &'static str {
         match self.kind {
-            FaultKind::InvalidRequest | FaultKind::TooLarge | FaultKind::MethodNotAllowed => {
-                "ValidationException"
-            }
+            FaultKind::InvalidRequest
+            | FaultKind::TooLarge
+            | FaultKind::MethodNotAllowed
+            | FaultKind::PreconditionRequired => "ValidationException",
             FaultKind::Authentication | FaultKind::PermissionDenied => "AccessDeniedException",
             FaultKind::NotFound => "ResourceNotFoundException",
             FaultKind::Conflict | FaultKind::PreconditionFailed => "ConflictException",

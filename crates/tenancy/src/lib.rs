@@ -14,8 +14,8 @@ pub use directory::{
 };
 pub use id::{InvalidId, LobId, ModelId, ProjectId, TenantId};
 pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
-pub use role::{Permission, PermissionDenied, Role, Scope};
+pub use role::{Permission, PermissionDenied, Reach, Role, Scope};
 pub use tenant::{
-    ModelAllowlist, PriorityClass, Project, ResponseCache, Status, Tenant, TenantContext,
-    TenantSettings,
+    Guardrail, ModelAllowlist, PayloadCapture, Place, PriorityClass, Project, ResponseCache,
+    Status, Tenant, TenantContext, TenantSettings,
 };

@@ -21,6 +21,21 @@ pub enum Role {
     Viewer,
     /// A program.
     Machine,
+    /// Reads everything of the tenant, its configuration and history included; changes and calls nothing.
+    Auditor,
+    /// Reads everything of the organisation; changes and calls nothing.
+    OrgAuditor,
+}
+
+/// How far a caller sees, before any permission is asked for. What is beyond is not there for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// The caller's own tenant.
+    Tenant,
+    /// The tenants of its line of business.
+    Lob,
+    /// Everything.
+    Org,
 }
 
 /// Something that a route needs its caller to be permitted.
@@ -58,6 +73,24 @@ pub enum Permission {
     ReadStatements,
     /// Close months, and post credits and adjustments.
     ManageBilling,
+    /// See what every member may know of the tenant: name, contact, models, status.
+    ReadTenant,
+    /// See the tenant's whole configuration, and how it was.
+    ReadConfiguration,
+    /// Change what a tenant decides for itself: contact, branding, projects.
+    ManageProfile,
+    /// Create tenants, change all of their configuration, suspend and resume them.
+    ManageTenants,
+    /// See the line of business that the tenant belongs to.
+    ReadLob,
+    /// Create and change lines of business.
+    ManageLobs,
+    /// See who may call for the tenant: people, machine clients, AWS roles.
+    ReadCallers,
+    /// Decide who may call for the tenant, in roles that are not above one's own.
+    ManageCallers,
+    /// See the audit trail: of the tenant, and of what else is within reach.
+    ReadAudit,
 }
 
 /// A scope of the gateway's own resource server; a token that carries any is narrowed to them.
@@ -81,7 +114,7 @@ pub struct PermissionDenied {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::InvokeModel,
         Self::ListModels,
         Self::ReadOwnUsage,
@@ -98,6 +131,15 @@ impl Permission {
         Self::ManagePrices,
         Self::ReadStatements,
         Self::ManageBilling,
+        Self::ReadTenant,
+        Self::ReadConfiguration,
+        Self::ManageProfile,
+        Self::ManageTenants,
+        Self::ReadLob,
+        Self::ManageLobs,
+        Self::ReadCallers,
+        Self::ManageCallers,
+        Self::ReadAudit,
     ];
 
     /// What the permission allows, to complete "not permitted to ...".
@@ -119,29 +161,50 @@ impl Permission {
             Self::ManagePrices => "change prices",
             Self::ReadStatements => "see statements",
             Self::ManageBilling => "close months or post credits",
+            Self::ReadTenant => "see the tenant",
+            Self::ReadConfiguration => "see the configuration of a tenant",
+            Self::ManageProfile => "change contact, branding or projects of a tenant",
+            Self::ManageTenants => "create, configure, suspend or resume tenants",
+            Self::ReadLob => "see lines of business",
+            Self::ManageLobs => "create or change lines of business",
+            Self::ReadCallers => "see who may call for a tenant",
+            Self::ManageCallers => "change who may call for a tenant",
+            Self::ReadAudit => "see the audit trail",
         }
     }
 
     /// The permission table, role by role. Who may set a limit is never who is held to it: that is
     /// the level above.
     pub fn is_granted_to(self, role: Role) -> bool {
+        if role == Role::OrgAuditor {
+            return self.is_read();
+        }
         match self {
-            Self::ListModels | Self::ReadOwnUsage | Self::ReadPrices | Self::RequestRaise => true,
-            Self::InvokeModel => role != Role::Viewer,
-            Self::ReadTenantUsage | Self::ReadLimits => {
-                matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin | Role::Viewer)
+            Self::ListModels | Self::ReadOwnUsage | Self::ReadPrices | Self::ReadTenant => true,
+            Self::RequestRaise => role != Role::Auditor,
+            Self::InvokeModel => !matches!(role, Role::Viewer | Role::Auditor),
+            Self::ReadTenantUsage | Self::ReadLimits => matches!(
+                role,
+                Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin | Role::Viewer | Role::Auditor
+            ),
+            Self::ReadStatements
+            | Self::ReadConfiguration
+            | Self::ReadCallers
+            | Self::ReadAudit => {
+                matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin | Role::Auditor)
             }
-            Self::ManageMemberLimits | Self::ReadStatements => {
+            Self::ManageMemberLimits | Self::ManageProfile | Self::ManageCallers => {
                 matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin)
             }
-            Self::ReadLobUsage | Self::ManageTenantLimits => {
+            Self::ReadLobUsage | Self::ManageTenantLimits | Self::ManageTenants | Self::ReadLob => {
                 matches!(role, Role::OrgAdmin | Role::LobAdmin)
             }
             Self::ReadOrgUsage
             | Self::ManageLobLimits
             | Self::ManageOrgLimits
             | Self::ManagePrices
-            | Self::ManageBilling => role == Role::OrgAdmin,
+            | Self::ManageBilling
+            | Self::ManageLobs => role == Role::OrgAdmin,
         }
     }
 
@@ -166,7 +229,12 @@ impl Permission {
             | Self::ReadOrgUsage
             | Self::ReadLimits
             | Self::ReadPrices
-            | Self::ReadStatements => true,
+            | Self::ReadStatements
+            | Self::ReadTenant
+            | Self::ReadConfiguration
+            | Self::ReadLob
+            | Self::ReadCallers
+            | Self::ReadAudit => true,
             Self::InvokeModel
             | Self::RequestRaise
             | Self::ManageMemberLimits
@@ -174,7 +242,11 @@ impl Permission {
             | Self::ManageLobLimits
             | Self::ManageOrgLimits
             | Self::ManagePrices
-            | Self::ManageBilling => false,
+            | Self::ManageBilling
+            | Self::ManageProfile
+            | Self::ManageTenants
+            | Self::ManageLobs
+            | Self::ManageCallers => false,
         }
     }
 
@@ -191,6 +263,35 @@ impl Permission {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 8] = [
+        Self::OrgAdmin,
+        Self::LobAdmin,
+        Self::TenantAdmin,
+        Self::Developer,
+        Self::Viewer,
+        Self::Machine,
+        Self::Auditor,
+        Self::OrgAuditor,
+    ];
+
+    /// How far somebody in this role sees.
+    pub fn reach(self) -> Reach {
+        match self {
+            Self::OrgAdmin | Self::OrgAuditor => Reach::Org,
+            Self::LobAdmin => Reach::Lob,
+            Self::TenantAdmin | Self::Developer | Self::Viewer | Self::Machine | Self::Auditor => {
+                Reach::Tenant
+            }
+        }
+    }
+
+    /// Whether somebody in this role may give `other` to somebody, or take it away: nobody decides over
+    /// a role that sees further than their own.
+    pub fn may_grant(self, other: Self) -> bool {
+        Permission::ManageCallers.is_granted_to(self) && other.reach() <= self.reach()
+    }
+
     /// The name used in group names, context and records.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -200,6 +301,8 @@ impl Role {
             Self::Developer => "developer",
             Self::Viewer => "viewer",
             Self::Machine => "machine",
+            Self::Auditor => "auditor",
+            Self::OrgAuditor => "org_auditor",
         }
     }
 }
@@ -213,17 +316,7 @@ impl FromStr for Role {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        [
-            Self::OrgAdmin,
-            Self::LobAdmin,
-            Self::TenantAdmin,
-            Self::Developer,
-            Self::Viewer,
-            Self::Machine,
-        ]
-        .into_iter()
-        .find(|role| role.as_str() == name)
-        .ok_or(UnknownName)
+        Self::ALL.into_iter().find(|role| role.as_str() == name).ok_or(UnknownName)
     }
 }
 
@@ -276,17 +369,19 @@ mod tests {
         check(Permission::InvokeModel, &[Role::Machine], &[Scope::Admin], false);
     }
 
-    /// The table as people read it: `O`rg, `L`OB and `T`enant admin, `D`eveloper, `V`iewer, `M`achine;
-    /// then the scopes `i`nvoke, `r`ead, `a`dmin.
+    /// The table as people read it: `O`rg, `L`OB and `T`enant admin, `D`eveloper, `V`iewer, `M`achine,
+    /// `A`uditor, `B` for that of the organisation; then the scopes `i`nvoke, `r`ead, `a`dmin.
     #[test]
     fn the_permission_table() {
-        const ROLES: [(char, Role); 6] = [
+        const ROLES: [(char, Role); 8] = [
             ('O', Role::OrgAdmin),
             ('L', Role::LobAdmin),
             ('T', Role::TenantAdmin),
             ('D', Role::Developer),
             ('V', Role::Viewer),
             ('M', Role::Machine),
+            ('A', Role::Auditor),
+            ('B', Role::OrgAuditor),
         ];
         const SCOPES: [(char, Scope); 3] =
             [('i', Scope::Invoke), ('r', Scope::Read), ('a', Scope::Admin)];
@@ -304,28 +399,64 @@ mod tests {
         assert_eq!(
             Permission::ALL.map(row).to_vec(),
             [
-                "OLTD-M i-- InvokeModel",
-                "OLTDVM ira ListModels",
-                "OLTDVM -ra ReadOwnUsage",
-                "OLT-V- -ra ReadTenantUsage",
-                "OL---- -ra ReadLobUsage",
-                "O----- -ra ReadOrgUsage",
-                "OLT-V- -ra ReadLimits",
-                "OLTDVM i-a RequestRaise",
-                "OLT--- --a ManageMemberLimits",
-                "OL---- --a ManageTenantLimits",
-                "O----- --a ManageLobLimits",
-                "O----- --a ManageOrgLimits",
-                "OLTDVM -ra ReadPrices",
-                "O----- --a ManagePrices",
-                "OLT--- -ra ReadStatements",
-                "O----- --a ManageBilling",
+                "OLTD-M-- i-- InvokeModel",
+                "OLTDVMAB ira ListModels",
+                "OLTDVMAB -ra ReadOwnUsage",
+                "OLT-V-AB -ra ReadTenantUsage",
+                "OL-----B -ra ReadLobUsage",
+                "O------B -ra ReadOrgUsage",
+                "OLT-V-AB -ra ReadLimits",
+                "OLTDVM-- i-a RequestRaise",
+                "OLT----- --a ManageMemberLimits",
+                "OL------ --a ManageTenantLimits",
+                "O------- --a ManageLobLimits",
+                "O------- --a ManageOrgLimits",
+                "OLTDVMAB -ra ReadPrices",
+                "O------- --a ManagePrices",
+                "OLT---AB -ra ReadStatements",
+                "O------- --a ManageBilling",
+                "OLTDVMAB -ra ReadTenant",
+                "OLT---AB -ra ReadConfiguration",
+                "OLT----- --a ManageProfile",
+                "OL------ --a ManageTenants",
+                "OL-----B -ra ReadLob",
+                "O------- --a ManageLobs",
+                "OLT---AB -ra ReadCallers",
+                "OLT----- --a ManageCallers",
+                "OLT---AB -ra ReadAudit",
+            ]
+        );
+    }
+
+    /// Row: who grants; column: what, in the order of the table above.
+    #[test]
+    fn nobody_decides_over_a_role_that_sees_further() {
+        let row = |role: Role| {
+            Role::ALL.map(|other| if role.may_grant(other) { 'x' } else { '-' }).iter().collect()
+        };
+        let table: [String; 8] = Role::ALL.map(row);
+        assert_eq!(
+            table,
+            [
+                "xxxxxxxx", "-xxxxxx-", "--xxxxx-", "--------", "--------", "--------", "--------",
+                "--------",
             ]
         );
     }
 
     #[test]
+    fn auditors_change_nothing() {
+        for role in [Role::Auditor, Role::OrgAuditor] {
+            let granted = Permission::ALL.into_iter().filter(|it| it.is_granted_to(role));
+            assert!(granted.into_iter().all(Permission::is_read), "{role:?}");
+        }
+    }
+
+    #[test]
     fn names_are_read_as_they_are_written() {
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse(), Ok(role));
+        }
         for scope in [Scope::Invoke, Scope::Read, Scope::Admin] {
             assert_eq!(scope.as_str().parse(), Ok(scope));
         }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LobId, ModelId, Permission, PermissionDenied, Principal, PrincipalId, ProjectId, Role, Scope,
-    TenantId,
+    LobId, ModelId, Permission, PermissionDenied, Principal, PrincipalId, ProjectId, Reach, Role,
+    Scope, TenantId,
 };
 
 /// Whether a tenant or line of business may be served.
@@ -91,7 +91,7 @@ pub struct Project {
 }
 
 /// A tenant's own choices. None of them gives a right or lifts a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TenantSettings {
     /// Whether answers are kept and given again to the same request; no, if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +106,28 @@ pub struct TenantSettings {
     /// holds it; other limits do.
     #[serde(default)]
     pub allow_unpriced: bool,
+    /// The guardrail that its calls pass, where they name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_guardrail: Option<Guardrail>,
+    /// Whether what its callers write and models answer is kept for later inspection; never, if unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_capture: Option<PayloadCapture>,
+}
+
+/// A version of a guardrail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guardrail {
+    /// Its name in the registry.
+    pub id: ModelId,
+    /// Which version.
+    pub version: String,
+}
+
+/// How payloads are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayloadCapture {
+    /// For how many days.
+    pub retention_days: u32,
 }
 
 /// How answers are kept.
@@ -153,11 +175,106 @@ impl TenantContext {
     pub fn require(&self, permission: Permission) -> Result<(), PermissionDenied> {
         permission.check(&self.roles, &self.scopes)
     }
+
+    /// Whether `place` is there for the caller at all: its own, or within what one of its roles sees.
+    pub fn sees(&self, place: Place<'_>) -> bool {
+        place.is_own(self) || self.roles.iter().any(|role| self.reaches(*role, place))
+    }
+
+    /// Checks that the caller's roles and scopes permit `permission` at `place`. Only those roles count
+    /// that reach there: who audits the organisation and runs one tenant runs no other tenant.
+    pub fn require_at(
+        &self,
+        permission: Permission,
+        place: Place<'_>,
+    ) -> Result<(), PermissionDenied> {
+        permission.check(&self.roles_at(place), &self.scopes)
+    }
+
+    /// The caller's roles that reach `place`.
+    pub fn roles_at(&self, place: Place<'_>) -> BTreeSet<Role> {
+        self.roles.iter().copied().filter(|role| self.reaches(*role, place)).collect()
+    }
+
+    fn reaches(&self, role: Role, place: Place<'_>) -> bool {
+        match (role.reach(), place) {
+            (Reach::Org, _) => true,
+            (Reach::Lob, Place::Lob(lob_id)) => self.lob_id == *lob_id,
+            (Reach::Lob, Place::Tenant(tenant_id, lob_id)) => {
+                self.lob_id == *lob_id || self.tenant_id == *tenant_id
+            }
+            (Reach::Tenant, Place::Tenant(tenant_id, _)) => self.tenant_id == *tenant_id,
+            (Reach::Lob | Reach::Tenant, Place::Org) | (Reach::Tenant, Place::Lob(_)) => false,
+        }
+    }
+}
+
+/// A part of the hierarchy that something is to be done at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// The organisation as a whole.
+    Org,
+    /// A line of business.
+    Lob(&'a LobId),
+    /// A tenant, and the line of business that it belongs to.
+    Tenant(&'a TenantId, &'a LobId),
+}
+
+impl Place<'_> {
+    fn is_own(self, context: &TenantContext) -> bool {
+        match self {
+            Self::Org => false,
+            Self::Lob(lob_id) => context.lob_id == *lob_id,
+            Self::Tenant(tenant_id, _) => context.tenant_id == *tenant_id,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn context(roles: &[Role]) -> TenantContext {
+        TenantContext {
+            tenant_id: "acme".parse().unwrap(),
+            lob_id: "retail".parse().unwrap(),
+            principal: Principal {
+                id: "u-1".to_owned().try_into().unwrap(),
+                kind: crate::PrincipalKind::User,
+            },
+            roles: roles.iter().copied().collect(),
+            scopes: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn a_role_counts_where_it_reaches() {
+        let (acme, zenith, globex): (TenantId, TenantId, TenantId) =
+            ("acme".parse().unwrap(), "zenith".parse().unwrap(), "globex".parse().unwrap());
+        let (retail, markets): (LobId, LobId) =
+            ("retail".parse().unwrap(), "markets".parse().unwrap());
+        let may = |roles: &[Role], permission, place| {
+            let context = context(roles);
+            (context.sees(place), context.require_at(permission, place).is_ok())
+        };
+        use Permission::{ManageCallers, ReadConfiguration};
+        let (own, near, far) = (
+            Place::Tenant(&acme, &retail),
+            Place::Tenant(&zenith, &retail),
+            Place::Tenant(&globex, &markets),
+        );
+        assert_eq!(may(&[Role::TenantAdmin], ManageCallers, own), (true, true));
+        assert_eq!(may(&[Role::Developer], ManageCallers, own), (true, false));
+        assert_eq!(may(&[Role::TenantAdmin], ManageCallers, near), (false, false));
+        assert_eq!(may(&[Role::LobAdmin], ManageCallers, near), (true, true));
+        assert_eq!(may(&[Role::LobAdmin], ManageCallers, far), (false, false));
+        assert_eq!(may(&[Role::OrgAdmin], ManageCallers, far), (true, true));
+        // Two roles give no more than each does.
+        let both = [Role::TenantAdmin, Role::OrgAuditor];
+        assert_eq!(may(&both, ReadConfiguration, far), (true, true));
+        assert_eq!(may(&both, ManageCallers, far), (true, false));
+        assert_eq!(may(&both, ManageCallers, own), (true, true));
+    }
 
     #[test]
     fn responses_are_kept_for_thirty_days_unless_the_tenant_says_otherwise() {

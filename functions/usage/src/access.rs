@@ -5,7 +5,7 @@
 
 use admission::{LimitOwner, LimitSet, LimitStore};
 use http_api::ApiError;
-use tenancy::{Permission, Role, TenantContext};
+use tenancy::{Permission, Place, TenantContext};
 
 /// What a caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,13 @@ pub(crate) async fn limits_for(
     let Some(set) = visible else {
         return Err(ApiError::not_found("scope", &owner.to_string()));
     };
-    context.require(permission(owner, wish))?;
+    let permission = permission(owner, wish);
+    match (owner.tenant_id(), &set.lob_id) {
+        (Some(tenant_id), Some(lob_id)) => {
+            context.require_at(permission, Place::Tenant(tenant_id, lob_id))?;
+        }
+        _ => context.require(permission)?,
+    }
     Ok(set)
 }
 
@@ -44,16 +50,14 @@ pub(crate) fn may_read(context: &TenantContext, owner: &LimitOwner) -> bool {
 
 /// Whether `owner` is the caller's own, or below what the caller runs.
 fn is_within(context: &TenantContext, owner: &LimitOwner, set: &LimitSet) -> bool {
-    let is = |role| context.roles.contains(&role);
     match owner {
         LimitOwner::Org => true,
-        LimitOwner::Lob(lob) => is(Role::OrgAdmin) || *lob == context.lob_id,
-        _ => {
-            let tenant = owner.tenant_id();
-            let is_own = tenant == Some(&context.tenant_id) && is_own_part(context, owner);
-            let is_of_own_lob = is(Role::LobAdmin) && set.lob_id.as_ref() == Some(&context.lob_id);
-            is_own || is_of_own_lob || is(Role::OrgAdmin)
-        }
+        LimitOwner::Lob(lob) => context.sees(Place::Lob(lob)),
+        _ => match (owner.tenant_id(), &set.lob_id) {
+            (Some(tenant), _) if *tenant == context.tenant_id => is_own_part(context, owner),
+            (Some(tenant), Some(lob)) => context.sees(Place::Tenant(tenant, lob)),
+            _ => false,
+        },
     }
 }
 

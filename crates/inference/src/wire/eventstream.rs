@@ -181,6 +181,7 @@ pub(crate) fn fault(fault: &Fault) -> Bytes {
         | FaultKind::MethodNotAllowed
         | FaultKind::Conflict
         | FaultKind::PreconditionFailed
+        | FaultKind::PreconditionRequired
         | FaultKind::TooLarge => "validationException",
         FaultKind::RequestRate | FaultKind::TokenRate | FaultKind::Quota => "throttlingException",
         FaultKind::Internal => "internalServerException",
