@@ -1,6 +1,8 @@
 //! Answers of this function.
 
-use admission::{InvalidRule, StoreError};
+use std::error::Error;
+
+use admission::InvalidRule;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_api::{ApiError, Body, full};
 use inference::{Fault, FaultKind};
@@ -43,6 +45,16 @@ pub(crate) fn etag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
+/// That `what` is no more as the caller has seen it; its version now, if that is known.
+pub(crate) fn changed(what: &str, version: Option<u64>) -> ApiError {
+    let now = version.map(|version| format!(" Their ETag is {} now.", etag(version)));
+    let message = format!(
+        "These {what} were changed since you read them.{} Read them again, and make your change to what they are now.",
+        now.unwrap_or_default()
+    );
+    ApiError::new(FaultKind::PreconditionFailed, "precondition_failed", message).never_retried()
+}
+
 /// An amount in dollars, as a decimal number in text.
 pub(crate) fn usd(nanousd: u64) -> String {
     NanoUsd(nanousd).to_string().trim_start_matches('$').to_owned()
@@ -57,7 +69,11 @@ pub(crate) fn invalid_rule(error: InvalidRule) -> ApiError {
     invalid(error.field, error.message)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
-pub(crate) fn store_failed(error: StoreError) -> ApiError {
+pub(crate) fn store_failed(error: impl Error + 'static) -> ApiError {
     ApiError::store_failed(&error)
+}
+
+/// What the state of things does not allow; asking again would be answered the same.
+pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> ApiError {
+    ApiError::new(FaultKind::Conflict, code, message).never_retried()
 }

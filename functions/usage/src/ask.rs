@@ -1,11 +1,11 @@
 //! What a request says besides its path.
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use http_api::ApiError;
 use inference::{Fault, FaultKind};
 use serde_json::{Map, Value};
 
-use crate::answer::invalid;
+use crate::answer::{etag, invalid};
 
 /// Query, headers and body of a request.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +71,25 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// Checks that the caller says which state of `what` it is about to replace.
+    pub(crate) fn requires_match(&self, what: &str) -> Result<(), ApiError> {
+        if self.headers.contains_key(header::IF_MATCH) {
+            return Ok(());
+        }
+        let message = format!(
+            "Say which state of the {what} you change: If-Match with the ETag of GET, or `*` for whichever there is."
+        );
+        Err(invalid("If-Match", message))
+    }
+
+    /// Whether `If-Match` names this version, or whichever there is.
+    pub(crate) fn matches(&self, version: u64) -> bool {
+        let given = self.headers.get(header::IF_MATCH).and_then(|it| it.to_str().ok());
+        let given = given.unwrap_or_default().trim();
+        let mut tags = given.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
+        given == "*" || tags.any(|tag| tag == etag(version))
+    }
+
     /// The body, which is a JSON object.
     pub(crate) fn object(&self) -> Result<Map<String, Value>, ApiError> {
         let refuse = |message: String| {
@@ -94,6 +113,7 @@ pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<(), ApiError> 
     }
 }
 
-fn shortened(name: &str) -> String {
+/// A text from outside, as far as it is repeated.
+pub(crate) fn shortened(name: &str) -> String {
     name.chars().take(64).collect()
 }

@@ -6,16 +6,25 @@ use std::time::SystemTime;
 
 use admission::{
     AuditEntry, Calendar, CallDetail, Counters, EntitlementStore, Entitlements, LimitChange,
-    LimitOwner, LimitSet, LimitStore, Meter, MeterLayout, Minute, ModelSelector, RaiseRequest,
-    Scope, SettlementStore, StoreError, UnknownTimeZone,
+    LimitOwner, LimitSet, LimitStore, Meter, MeterLayout, Minute, ModelSelector, OverridesChange,
+    PriceOverrideStore, RaiseRequest, Scope, SettlementStore, StoreError, UnknownTimeZone,
 };
-use inference::CatalogStore as _;
+use events_eventbridge::EventBus;
+use inference::{Catalog, CatalogStore, ReadCatalogError};
 use jiff::Timestamp;
-use metering::{Granularity, RecordId, RollupError, RollupRow, RollupStore, UsageRecord};
-use store_dynamodb::{Configuration, Ledger, LimitTables, Rollups};
+use metering::{
+    AgreedPrices, Granularity, RecordId, RollupError, RollupRow, RollupStore, UsageRecord,
+};
+use store_dynamodb::{
+    BillingBooks, Configuration, Ledger, LimitTables, PriceOverrideTable, Rollups,
+};
+use store_s3::Bucket;
 use tenancy::{LobId, ModelId, TenantContext, TenantId};
 
-use crate::{DetailReader, FamilyReader, RecordReader, State};
+use crate::{Billing, DetailReader, FamilyReader, RecordReader, State};
+
+/// Who asks for tasks of billing.
+const SOURCE: &str = "weir.usage";
 
 /// Attempts of one call that are looked for: more than any call makes.
 const MAX_ATTEMPTS: u32 = 32;
@@ -43,21 +52,32 @@ pub struct Tables {
     configuration: Configuration,
     ledger: Ledger,
     rollups: Rollups,
+    overrides: PriceOverrideTable,
+    books: BillingBooks,
+    statements: Bucket,
+    bus: EventBus,
 }
 
 impl State<Tables> {
-    /// Connects to `TENANCY_TABLE` and `LEDGER_TABLE`; days begin where they do in `TIME_ZONE`.
+    /// Connects to `TENANCY_TABLE`, `LEDGER_TABLE`, `STATEMENTS_BUCKET` and `EVENT_BUS_NAME`; days
+    /// begin where they do in `TIME_ZONE`.
     ///
     /// # Errors
     /// One of them is not set, or no such zone exists.
     pub async fn from_env() -> Result<Self, StartError> {
         let (tenancy, ledger) = (variable("TENANCY_TABLE")?, variable("LEDGER_TABLE")?);
         let calendar = Calendar::of(&variable("TIME_ZONE")?)?;
-        let client = store_dynamodb::client(&aws_config::load_from_env().await);
+        let sdk = aws_config::load_from_env().await;
+        let client = store_dynamodb::client(&sdk);
+        let ledger_name = ledger.clone();
         let rollups = Rollups::new(client.clone(), ledger.clone());
         let ledger = || Ledger::new(client.clone(), ledger.clone(), calendar.clone());
         let store = Tables {
+            books: BillingBooks::new(client.clone(), ledger_name, tenancy.clone()),
+            statements: Bucket::new(&sdk, variable("STATEMENTS_BUCKET")?),
+            bus: EventBus::new(&sdk, variable("EVENT_BUS_NAME")?, SOURCE),
             rollups,
+            overrides: PriceOverrideTable::new(client.clone(), tenancy.clone()),
             limits: LimitTables::new(client.clone(), tenancy.clone(), ledger()),
             configuration: Configuration::new(client.clone(), tenancy),
             ledger: ledger(),
@@ -78,6 +98,24 @@ fn now() -> Timestamp {
 
 fn new_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
+}
+
+impl Billing for Tables {
+    type Books = BillingBooks;
+    type Documents = Bucket;
+    type Bus = EventBus;
+
+    fn books(&self) -> &BillingBooks {
+        &self.books
+    }
+
+    fn documents(&self) -> &Bucket {
+        &self.statements
+    }
+
+    fn bus(&self) -> &EventBus {
+        &self.bus
+    }
 }
 
 impl RecordReader for Tables {
@@ -116,6 +154,22 @@ impl FamilyReader for Tables {
             source: error.into(),
         })?;
         Ok(catalog.models.values().map(|model| (model.id.clone(), model.family())).collect())
+    }
+}
+
+impl CatalogStore for Tables {
+    async fn catalog(&self) -> Result<Catalog, ReadCatalogError> {
+        self.configuration.catalog().await
+    }
+}
+
+impl PriceOverrideStore for Tables {
+    async fn agreed_prices(&self) -> Result<AgreedPrices, StoreError> {
+        self.overrides.agreed_prices().await
+    }
+
+    async fn change_prices(&self, change: &OverridesChange) -> Result<bool, StoreError> {
+        self.overrides.change_prices(change).await
     }
 }
 

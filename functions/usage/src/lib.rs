@@ -2,17 +2,25 @@
 //! administrators may change.
 
 mod access;
+mod account;
 mod answer;
 mod ask;
+mod entries;
 mod environment;
 mod limits;
+mod months;
+mod plans;
 mod ports;
+mod prices;
 mod raises;
+mod reconciliations;
 mod records;
 mod report;
 mod route;
 mod seed;
 mod standing;
+mod statements;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +39,7 @@ use crate::route::Route;
 
 pub(crate) use crate::ask::{Ask, refuse_unknown};
 pub use crate::environment::{StartError, Tables};
-pub use crate::ports::{DetailReader, FamilyReader, RecordReader, Store};
+pub use crate::ports::{Billing, DetailReader, FamilyReader, RecordReader, Store};
 
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
@@ -112,6 +120,31 @@ async fn serve(
         Route::Raises(owner) => raises::list(state, context, &owner).await,
         Route::Decision { owner, raise, is_approval } => {
             Box::pin(raises::decide(state, context, &owner, &raise, is_approval)).await
+        }
+        Route::Prices => prices::show(state, context, ask).await,
+        Route::PriceOverrides => prices::list(state, context, ask).await,
+        Route::PriceVersion(version) if method == Method::DELETE => {
+            Box::pin(prices::remove(state, context, &version, ask)).await
+        }
+        Route::PriceVersion(version) => Box::pin(prices::set(state, context, &version, ask)).await,
+        Route::Statements => Box::pin(statements::list(state, context, ask)).await,
+        Route::Statement(period) => Box::pin(statements::show(state, context, &period, ask)).await,
+        Route::Draft(period) => Box::pin(statements::draft(state, context, &period, ask)).await,
+        Route::Months => Box::pin(months::list(state, context, ask)).await,
+        Route::Month(period) => Box::pin(months::show(state, context, &period, ask)).await,
+        Route::Close(period) => Box::pin(months::close(state, context, &period, ask)).await,
+        Route::Entries if method == Method::POST => {
+            Box::pin(entries::book(state, context, ask)).await
+        }
+        Route::Entries => Box::pin(entries::list(state, context, ask)).await,
+        Route::Plans if method == Method::PUT => Box::pin(plans::set(state, context, ask)).await,
+        Route::Plans => Box::pin(plans::list(state, context, ask)).await,
+        Route::Reconciliations => Box::pin(reconciliations::list(state, context, ask)).await,
+        Route::Reconciliation(period) if method == Method::POST => {
+            Box::pin(reconciliations::request(state, context, &period, ask)).await
+        }
+        Route::Reconciliation(period) => {
+            Box::pin(reconciliations::show(state, context, &period, ask)).await
         }
     }
 }

@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 use tenancy::TenantContext;
 
 use crate::access::{Wish, limits_for};
-use crate::answer::{etag, invalid, invalid_rule, json as answer, store_failed, with_header};
+use crate::answer::{
+    changed, etag, invalid, invalid_rule, json as answer, store_failed, with_header,
+};
 use crate::{Ask, State, Store, seed};
 
 /// Limits that a level holds in all its lists at most, so that its item stays well below DynamoDB's 400 KB.
@@ -117,7 +119,7 @@ pub(crate) async fn note_refusal(
     state: &State<impl Store>,
     context: &TenantContext,
     action: &str,
-    owner: &LimitOwner,
+    subject: &(impl ToString + ?Sized + Sync),
     error: ApiError,
 ) -> ApiError {
     if error.fault().kind != FaultKind::PermissionDenied {
@@ -127,7 +129,7 @@ pub(crate) async fn note_refusal(
         is_allowed: false,
         before,
         after: Value::Null,
-        ..blank_entry(state, context, action, &owner.to_string())
+        ..blank_entry(state, context, action, &subject.to_string())
     };
     if let Err(failed) = state.store.note(&nothing(Value::Null)).await {
         tracing::error!(error = %failed, "a refused change could not be noted");
@@ -175,27 +177,12 @@ pub(crate) fn blank_entry(
 
 /// Checks that the caller has seen what it is about to replace.
 fn require_match(ask: &Ask<'_>, set: &LimitSet) -> Result<(), ApiError> {
-    let Some(given) = ask.headers.get(header::IF_MATCH) else {
-        return Err(invalid(
-            "If-Match",
-            "Say which state of the limits you change: If-Match with the ETag of GET, or `*` for whichever there is.",
-        ));
-    };
-    let given = given.to_str().unwrap_or_default().trim();
-    let tags = given.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
-    if given == "*" || tags.into_iter().any(|tag| tag == etag(set.version)) {
-        return Ok(());
-    }
-    Err(changed_meanwhile(Some(set.version)))
+    ask.requires_match("limits")?;
+    if ask.matches(set.version) { Ok(()) } else { Err(changed_meanwhile(Some(set.version))) }
 }
 
 pub(crate) fn changed_meanwhile(version: Option<u64>) -> ApiError {
-    let now = version.map(|version| format!(" Their ETag is {} now.", etag(version)));
-    let message = format!(
-        "These limits were changed since you read them.{} Read them again, and make your change to what they are now.",
-        now.unwrap_or_default()
-    );
-    ApiError::new(FaultKind::PreconditionFailed, "precondition_failed", message).never_retried()
+    changed("limits", version)
 }
 
 /// The limits that the body asks for.

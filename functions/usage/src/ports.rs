@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use admission::{CallDetail, EntitlementStore, LimitStore, StoreError};
+use admission::{CallDetail, EntitlementStore, LimitStore, PriceOverrideStore, StoreError};
+use billing::port::BillingStore;
+use events::EventSink;
+use inference::CatalogStore;
+use lake::ObjectStore;
 use metering::{RecordId, RollupStore, UsageRecord};
 use tenancy::{ModelId, TenantContext, TenantId};
 
@@ -36,13 +40,48 @@ pub trait FamilyReader: Send + Sync {
     ) -> impl Future<Output = Result<BTreeMap<ModelId, ModelId>, StoreError>> + Send;
 }
 
+/// What is billed, the documents of it, and who is asked to make them.
+pub trait Billing: Send + Sync {
+    /// Plans, entries, months.
+    type Books: BillingStore;
+    /// The bucket of statements.
+    type Documents: ObjectStore;
+    /// The bus on which the function `billing` hears of its tasks.
+    type Bus: EventSink;
+
+    /// Plans, entries, months.
+    fn books(&self) -> &Self::Books;
+
+    /// The bucket of statements, of all accounts: a key is made of an account that the caller may see.
+    fn documents(&self) -> &Self::Documents;
+
+    /// The bus.
+    fn bus(&self) -> &Self::Bus;
+}
+
 /// All that is read and written.
 pub trait Store:
-    LimitStore + EntitlementStore + RecordReader + DetailReader + FamilyReader + RollupStore
+    LimitStore
+    + EntitlementStore
+    + CatalogStore
+    + PriceOverrideStore
+    + RecordReader
+    + DetailReader
+    + FamilyReader
+    + RollupStore
+    + Billing
 {
 }
 
 impl<S> Store for S where
-    S: LimitStore + EntitlementStore + RecordReader + DetailReader + FamilyReader + RollupStore
+    S: LimitStore
+        + EntitlementStore
+        + CatalogStore
+        + PriceOverrideStore
+        + RecordReader
+        + DetailReader
+        + FamilyReader
+        + RollupStore
+        + Billing
 {
 }

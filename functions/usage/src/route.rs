@@ -21,6 +21,32 @@ pub(crate) enum Route {
     Raises(LimitOwner),
     /// `/v1/limits/{scope}/raises/{id}/approve` and `/reject`
     Decision { owner: LimitOwner, raise: String, is_approval: bool },
+    /// `/v1/prices`
+    Prices,
+    /// `/v1/prices/overrides`
+    PriceOverrides,
+    /// `/v1/prices/overrides/{version}`
+    PriceVersion(String),
+    /// `/v1/statements`
+    Statements,
+    /// `/v1/statements/{period}`
+    Statement(String),
+    /// `/v1/statements/{period}/draft`
+    Draft(String),
+    /// `/v1/months`
+    Months,
+    /// `/v1/months/{period}`
+    Month(String),
+    /// `/v1/months/{period}/close`
+    Close(String),
+    /// `/v1/billing/entries`
+    Entries,
+    /// `/v1/billing/plans`
+    Plans,
+    /// `/v1/reconciliations`
+    Reconciliations,
+    /// `/v1/reconciliations/{period}`
+    Reconciliation(String),
 }
 
 impl Route {
@@ -47,6 +73,19 @@ impl Route {
             ["limits", owner @ .., "raises"] => Self::Raises(LimitOwner::of_path(owner)?),
             ["limits", owner @ .., "history"] => Self::History(LimitOwner::of_path(owner)?),
             ["limits", owner @ ..] => Self::Limits(LimitOwner::of_path(owner)?),
+            ["prices"] => Self::Prices,
+            ["prices", "overrides"] => Self::PriceOverrides,
+            ["prices", "overrides", version] => Self::PriceVersion((*version).to_owned()),
+            ["statements"] => Self::Statements,
+            ["statements", period] => Self::Statement((*period).to_owned()),
+            ["statements", period, "draft"] => Self::Draft((*period).to_owned()),
+            ["months"] => Self::Months,
+            ["months", period] => Self::Month((*period).to_owned()),
+            ["months", period, "close"] => Self::Close((*period).to_owned()),
+            ["billing", "entries"] => Self::Entries,
+            ["billing", "plans"] => Self::Plans,
+            ["reconciliations"] => Self::Reconciliations,
+            ["reconciliations", period] => Self::Reconciliation((*period).to_owned()),
             _ => return None,
         })
     }
@@ -54,10 +93,23 @@ impl Route {
     /// The methods that it takes.
     pub(crate) fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Usage | Self::Standing | Self::Records(_) | Self::History(_) => &[Method::GET],
-            Self::Limits(_) => &[Method::GET, Method::PUT],
-            Self::Raises(_) => &[Method::GET, Method::POST],
-            Self::Decision { .. } => &[Method::POST],
+            Self::Usage
+            | Self::Standing
+            | Self::Records(_)
+            | Self::History(_)
+            | Self::Prices
+            | Self::PriceOverrides
+            | Self::Statements
+            | Self::Statement(_)
+            | Self::Months
+            | Self::Month(_)
+            | Self::Reconciliations => &[Method::GET],
+            Self::Limits(_) | Self::Plans => &[Method::GET, Method::PUT],
+            Self::PriceVersion(_) => &[Method::PUT, Method::DELETE],
+            Self::Raises(_) | Self::Entries | Self::Reconciliation(_) => {
+                &[Method::GET, Method::POST]
+            }
+            Self::Decision { .. } | Self::Draft(_) | Self::Close(_) => &[Method::POST],
         }
     }
 }
@@ -82,7 +134,15 @@ mod tests {
                 "/v1/limits/tenants/acme/each-principal/history",
                 Route::History(owner("tenants/acme/each-principal")),
             ),
+            ("/v1/statements/2026-11", Route::Statement("2026-11".into())),
+            ("/v1/statements/2026-11/draft", Route::Draft("2026-11".into())),
+            ("/v1/months/2026-11/close", Route::Close("2026-11".into())),
+            ("/v1/billing/plans", Route::Plans),
+            ("/v1/reconciliations/x", Route::Reconciliation("x".into())),
             ("/v1/limits/lobs/retail/raises", Route::Raises(owner("lobs/retail"))),
+            ("/v1/prices", Route::Prices),
+            ("/v1/prices/overrides", Route::PriceOverrides),
+            ("/v1/prices/overrides/ovr-3", Route::PriceVersion("ovr-3".into())),
             (
                 "/v1/limits/lobs/retail/raises/r1/reject",
                 Route::Decision {
@@ -107,6 +167,10 @@ mod tests {
             "/v1/limits//org",
             "/v1/limits/tenants/acme%2Fprojects%2Fweb",
             "/v1/limits/tenants/%ff",
+            "/v1/statements/2026-11/drafts",
+            "/v1/months/2026-11/close/now",
+            "/v1/billing",
+            "/v1/reconciliations/",
         ] {
             assert_eq!(Route::of(path), None, "{path}");
         }

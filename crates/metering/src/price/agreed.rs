@@ -1,6 +1,7 @@
 //! How an organisation's own prices may change: what calls were priced by stays as it is.
 
 use super::PriceOverrides;
+use super::book::youngest;
 
 /// Seconds before their validity from which overrides are fixed. Whoever prices calls has read them by
 /// then, and remembers them for a minute.
@@ -33,7 +34,9 @@ pub enum OverridesRefused {
     #[error("`{0}` has the same `valid_from`. Of two that begin together none is the younger")]
     SameBeginning(String),
     /// They would still be valid when others begin.
-    #[error("`{0}` begins before `valid_until`. Let these end when it begins, or leave the end out")]
+    #[error(
+        "`{0}` begins before `valid_until`. Let these end when it begins, or leave the end out"
+    )]
     EndsWithin(String),
     /// Others would still be valid when they begin.
     #[error("`{0}` is still valid at `valid_from`. Begin when it ends, or give it an earlier end")]
@@ -55,6 +58,11 @@ impl AgreedPrices {
     /// The overrides of that version.
     pub fn find(&self, version: &str) -> Option<&PriceOverrides> {
         self.overrides.iter().find(|it| it.version == version)
+    }
+
+    /// Those in force at `now` (Unix seconds), as [`PriceOverrides::in_force`].
+    pub fn in_force(&self, now: i64) -> Option<&PriceOverrides> {
+        youngest(&self.overrides, now, |it| (&it.version, it.valid_from, it.valid_until))
     }
 
     /// Checks that `wanted` may be written at `now` (Unix seconds), in place of those of its version if
@@ -143,39 +151,35 @@ mod tests {
 
     #[track_caller]
     fn check(
-        there: &[PriceOverrides],
+        there: &[&PriceOverrides],
         wanted: &PriceOverrides,
-        expected: Result<(), OverridesRefused>,
+        expected: &Result<(), OverridesRefused>,
     ) {
-        assert_eq!(agreed(there).check_put(wanted, NOW), expected);
+        let there: Vec<_> = there.iter().copied().cloned().collect();
+        assert_eq!(agreed(&there).check_put(wanted, NOW), *expected);
     }
 
     #[test]
     fn new_ones_begin_now_or_later() {
-        check(&[], &set("a", 0, None), Ok(()));
-        check(&[], &set("a", 9_000, Some(9_001)), Ok(()));
-        check(&[], &set("a", -1, None), Err(OverridesRefused::BeginsInPast));
+        check(&[], &set("a", 0, None), &Ok(()));
+        check(&[], &set("a", 9_000, Some(9_001)), &Ok(()));
+        check(&[], &set("a", -1, None), &Err(OverridesRefused::BeginsInPast));
     }
 
     #[test]
     fn what_has_no_end_is_superseded_by_younger_ones() {
-        let without_end = set("old", -500, None);
-        check(std::slice::from_ref(&without_end), &set("new", 0, None), Ok(()));
-        check(&[without_end.clone()], &set("offer", 500, Some(600)), Ok(()));
-        let offer = set("offer", 500, Some(600));
-        check(&[without_end, offer.clone()], &set("next", 600, None), Ok(()));
-        check(&[offer], &set("older", 400, None), Ok(()));
+        let (without_end, offer) = (set("old", -500, None), set("offer", 500, Some(600)));
+        check(&[&without_end], &set("new", 0, None), &Ok(()));
+        check(&[&without_end], &offer, &Ok(()));
+        check(&[&without_end, &offer], &set("next", 600, None), &Ok(()));
+        check(&[&offer], &set("older", 400, None), &Ok(()));
     }
 
     #[test]
     fn what_has_an_end_is_in_force_until_then() {
         let offer = set("offer", 500, Some(600));
         let refused = |from, until, error: fn(String) -> OverridesRefused| {
-            check(
-                std::slice::from_ref(&offer),
-                &set("new", from, until),
-                Err(error("offer".to_owned())),
-            );
+            check(&[&offer], &set("new", from, until), &Err(error("offer".to_owned())));
         };
         refused(500, None, OverridesRefused::SameBeginning);
         refused(500, Some(510), OverridesRefused::SameBeginning);
@@ -183,55 +187,68 @@ mod tests {
         refused(510, Some(520), OverridesRefused::BeginsWithin);
         refused(400, Some(501), OverridesRefused::EndsWithin);
         refused(400, Some(700), OverridesRefused::EndsWithin);
-        check(std::slice::from_ref(&offer), &set("new", 400, Some(500)), Ok(()));
-        check(&[offer], &set("new", 600, Some(700)), Ok(()));
+        check(&[&offer], &set("new", 400, Some(500)), &Ok(()));
+        check(&[&offer], &set("new", 600, Some(700)), &Ok(()));
     }
 
     #[test]
     fn what_is_over_is_in_nobodys_way() {
-        let there = [set("old", -900, None), set("offer", -500, Some(-100))];
-        check(&there, &set("old", -900, Some(300)), Ok(()));
+        let (old, offer) = (set("old", -900, None), set("offer", -500, Some(-100)));
+        check(&[&old, &offer], &set("old", -900, Some(300)), &Ok(()));
     }
 
     #[test]
     fn what_is_not_in_force_yet_changes_in_any_way() {
-        let there = [set("a", 1_000, Some(2_000))];
+        let there = set("a", 1_000, Some(2_000));
         for (from, until) in [(0, None), (1_000, Some(1_001)), (3_000, Some(9_000))] {
-            check(&there, &set("a", from, until), Ok(()));
+            check(&[&there], &set("a", from, until), &Ok(()));
         }
-        check(&there, &set("a", -1, None), Err(OverridesRefused::BeginsInPast));
-        assert_eq!(agreed(&there).check_removal("a", NOW), Ok(()));
+        check(&[&there], &set("a", -1, None), &Err(OverridesRefused::BeginsInPast));
+        assert_eq!(agreed(&[there]).check_removal("a", NOW), Ok(()));
     }
 
     #[test]
     fn what_prices_calls_gets_an_earlier_end_and_nothing_else() {
-        let fixed = || Err(OverridesRefused::Fixed("a".into()));
+        let fixed = Err(OverridesRefused::Fixed("a".into()));
         // Whoever remembers these for a minute would price by them as they were.
         for begun in [-900, 0, FIXED_BEFORE_S] {
             let with_end = |until| set("a", begun, until);
             let check_end = |before, after, expected| {
-                check(&[with_end(before)], &with_end(after), expected);
+                check(&[&with_end(before)], &with_end(after), expected);
             };
-            check_end(None, Some(500), Ok(()));
-            check_end(Some(500), Some(400), Ok(()));
-            check_end(Some(500), Some(501), fixed());
-            check_end(Some(500), None, fixed());
-            check_end(None, Some(0), Err(OverridesRefused::EndsInPast));
+            check_end(None, Some(500), &Ok(()));
+            check_end(Some(500), Some(400), &Ok(()));
+            check_end(Some(500), Some(501), &fixed);
+            check_end(Some(500), None, &fixed);
+            check_end(None, Some(0), &Err(OverridesRefused::EndsInPast));
             let dearer = ModelPrices::from(Price::of_tokens(PicoUsd(9), PicoUsd(2)));
             let models = [("m".parse().unwrap(), dearer)].into();
             let dearer = PriceOverrides { models, ..with_end(Some(500)) };
-            check(&[with_end(None)], &dearer, fixed());
-            check(&[with_end(None)], &set("a", begun + 1, Some(500)), fixed());
-            assert_eq!(agreed(&[with_end(None)]).check_removal("a", NOW), fixed());
+            check(&[&with_end(None)], &dearer, &fixed);
+            check(&[&with_end(None)], &set("a", begun + 1, Some(500)), &fixed);
+            assert_eq!(agreed(&[with_end(None)]).check_removal("a", NOW), fixed);
         }
-        let over = set("a", -900, Some(0));
-        check(std::slice::from_ref(&over), &set("a", -900, Some(-1)), fixed());
-        let offer = set("offer", 500, Some(600));
+        check(&[&set("a", -900, Some(0))], &set("a", -900, Some(-1)), &fixed);
         check(
-            &[set("a", -900, None), offer],
+            &[&set("a", -900, None), &set("offer", 500, Some(600))],
             &set("a", -900, Some(501)),
-            Err(OverridesRefused::EndsWithin("offer".into())),
+            &Err(OverridesRefused::EndsWithin("offer".into())),
         );
         assert!(!set("a", FIXED_BEFORE_S + 1, None).is_fixed(NOW));
+    }
+
+    #[test]
+    fn the_youngest_that_are_valid_are_in_force() {
+        let all = agreed(&[
+            set("old", -900, None),
+            set("offer", -100, Some(1)),
+            set("next", 1, None),
+            set("over", -50, Some(0)),
+        ]);
+        let in_force = |now| all.in_force(NOW + now).map(|it| it.version.as_str());
+        assert_eq!(
+            [-901, -900, 0, 1].map(in_force),
+            [None, Some("old"), Some("offer"), Some("next")]
+        );
     }
 }

@@ -43,8 +43,10 @@ fn overrides(version: &str, input: u64) -> PriceOverrides {
         {"price": price},
         {"service_tier": "priority", "region": "us-east-1", "profile_scope": "geo", "price": price},
     ]);
-    serde_json::from_value(json!({"version": version, "valid_from": 5, "valid_until": 9_999_999_999_u64,
-        "models": {"model-a": {"input": input, "output": 0}, "vendor.model:0/b": rates}}))
+    serde_json::from_value(
+        json!({"version": version, "valid_from": 5, "valid_until": 9_999_999_999_u64,
+        "models": {"model-a": {"input": input, "output": 0}, "vendor.model:0/b": rates}}),
+    )
     .unwrap()
 }
 
@@ -123,10 +125,9 @@ async fn what_was_written_past_the_api_is_seen_and_not_overwritten() {
     assert_eq!((agreed.revision, agreed.overrides.len()), (0, 1));
     let create = change(1, 0, OverridesWrite::Create(overrides("ovr-1", 8)));
     assert!(!table.change_prices(&create).await.unwrap());
-    for write in [
-        OverridesWrite::Replace(overrides("ovr-2", 8)),
-        OverridesWrite::Remove("ovr-2".into()),
-    ] {
+    for write in
+        [OverridesWrite::Replace(overrides("ovr-2", 8)), OverridesWrite::Remove("ovr-2".into())]
+    {
         assert!(!table.change_prices(&change(2, 0, write)).await.unwrap(), "it is not there");
     }
     assert_eq!(table.agreed_prices().await.unwrap(), agreed);

@@ -1,25 +1,38 @@
 //! Tables in memory that keep the ports' contracts, and can be made to fail.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use admission::{
     AuditEntry, CallDetail, Counters, EntitlementStore, Entitlements, LimitChange, LimitOwner,
-    LimitRule, LimitSet, LimitStore, Meter, MeterLayout, Minute, ModelSelector, RaiseRequest,
-    RaiseStatus, Scope, ScopeLimits, StoreError, TenantLimits,
+    LimitRule, LimitSet, LimitStore, Meter, MeterLayout, Minute, ModelSelector, OverridesChange,
+    OverridesWrite, PriceOverrideStore, RaiseRequest, RaiseStatus, Scope, ScopeLimits, StoreError,
+    TenantLimits,
 };
+use billing::fakes::InMemoryBilling;
+use events::fakes::InMemorySink;
+use inference::{Catalog, CatalogStore, ReadCatalogError};
+use lake::fakes::InMemoryObjects;
 use metering::fakes::InMemoryUsage;
 use metering::{
-    AggregationStore as _, Delivery, Granularity, RecordId, RollupError, RollupKey, RollupRow,
-    RollupStore, UsageRecord,
+    AggregationStore as _, AgreedPrices, Delivery, Granularity, PriceOverrides, RecordId,
+    RollupError, RollupKey, RollupRow, RollupStore, UsageRecord,
 };
 use tenancy::{LobId, ModelId, Status, Tenant, TenantContext, TenantId};
 
-use crate::{DetailReader, FamilyReader, RecordReader};
+use crate::{Billing, DetailReader, FamilyReader, RecordReader};
 
 /// All tables.
 #[derive(Debug, Default)]
-pub(super) struct Fake(Mutex<Data>, pub(super) InMemoryUsage);
+pub(super) struct Fake(Mutex<Data>, pub(super) InMemoryUsage, pub(super) Bills);
+
+/// What is billed.
+#[derive(Debug, Default)]
+pub(super) struct Bills {
+    pub(super) books: InMemoryBilling,
+    pub(super) documents: InMemoryObjects,
+    pub(super) bus: InMemorySink,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Data {
@@ -38,6 +51,11 @@ pub(super) struct Data {
     pub(super) failing: BTreeSet<&'static str>,
     /// Changes that others make just before the next one.
     pub(super) others: Vec<(LimitOwner, Vec<LimitRule>)>,
+    /// The catalog, but for the overrides of its prices.
+    pub(super) catalog: Catalog,
+    pub(super) agreed: AgreedPrices,
+    /// Overrides that others write just before the next change of prices.
+    pub(super) others_prices: Vec<PriceOverrides>,
 }
 
 /// What two tenants in two lines of business begin with.
@@ -265,6 +283,24 @@ impl Fake {
     }
 }
 
+impl Billing for Fake {
+    type Books = InMemoryBilling;
+    type Documents = InMemoryObjects;
+    type Bus = InMemorySink;
+
+    fn books(&self) -> &InMemoryBilling {
+        &self.2.books
+    }
+
+    fn documents(&self) -> &InMemoryObjects {
+        &self.2.documents
+    }
+
+    fn bus(&self) -> &InMemorySink {
+        &self.2.bus
+    }
+}
+
 impl DetailReader for Fake {
     async fn detail(
         &self,
@@ -272,6 +308,45 @@ impl DetailReader for Fake {
         id: &RecordId,
     ) -> Result<Option<CallDetail>, StoreError> {
         Ok(self.begin("detail")?.details.get(&id.open_key()).cloned())
+    }
+}
+
+impl CatalogStore for Fake {
+    async fn catalog(&self) -> Result<Catalog, ReadCatalogError> {
+        let data =
+            self.begin("catalog").map_err(|error| ReadCatalogError { source: error.into() })?;
+        let price_overrides = data.agreed.overrides.iter().cloned().map(Arc::new).collect();
+        Ok(Catalog { price_overrides, ..data.catalog.clone() })
+    }
+}
+
+impl PriceOverrideStore for Fake {
+    async fn agreed_prices(&self) -> Result<AgreedPrices, StoreError> {
+        Ok(self.begin("agreed_prices")?.agreed.clone())
+    }
+
+    async fn change_prices(&self, change: &OverridesChange) -> Result<bool, StoreError> {
+        let mut data = self.begin("change_prices")?;
+        if let Some(other) = data.others_prices.pop() {
+            data.agreed.overrides.push(other);
+            data.agreed.revision += 1;
+        }
+        let version = change.write.version();
+        let is_new = matches!(change.write, OverridesWrite::Create(_));
+        if data.agreed.revision != change.revision || data.agreed.find(version).is_some() == is_new
+        {
+            return Ok(false);
+        }
+        data.agreed.revision += 1;
+        data.agreed.overrides.retain(|it| it.version != version);
+        match &change.write {
+            OverridesWrite::Create(new) | OverridesWrite::Replace(new) => {
+                data.agreed.overrides.push(new.clone());
+            }
+            OverridesWrite::Remove(_) => {}
+        }
+        data.audit.push(change.entry.clone());
+        Ok(true)
     }
 }
 

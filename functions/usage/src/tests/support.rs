@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -44,6 +45,7 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
     pub(super) text: String,
+    pub(super) bytes: Bytes,
 }
 
 impl Answer {
@@ -126,9 +128,9 @@ impl Asked<'_> {
         let response = handle(self.state, request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Answer { status: parts.status, headers: parts.headers, body, text }
+        Answer { status: parts.status, headers: parts.headers, body, text, bytes }
     }
 }
 
