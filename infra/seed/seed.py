@@ -239,6 +239,9 @@ def seed_machine_client(stack: Stack, tenant_id: str) -> dict[str, str]:
         client = stack.cognito.describe_user_pool_client(UserPoolId=stack.pool_id, ClientId=client_id)["UserPoolClient"]
     item = {"client_id": client["ClientId"], "tenant_id": tenant_id, "role": "machine", "issuer": stack.issuer}
     put(stack.tenancy, {"PK": f"CLIENT#{client['ClientId']}", "SK": "META", **item})
+    # Where a tenant's callers are listed.
+    listed = {"client_id": client["ClientId"], "name": name, "scopes": MACHINE_SCOPES}
+    put(stack.tenancy, {"PK": f"CALLERS#{tenant_id}", "SK": f"CLIENT#{client['ClientId']}", **listed})
     return {"client_id": client["ClientId"], "client_secret": client["ClientSecret"]}
 
 

@@ -107,6 +107,26 @@ ROUTES = {
     "GET /v1/limits/{scope+}",
     "PUT /v1/limits/{scope+}",
     "POST /v1/limits/{scope+}",
+    "GET /v1/lobs",
+    "GET /v1/lobs/{lob_id}",
+    "PUT /v1/lobs/{lob_id}",
+    "GET /v1/tenants",
+    "GET /v1/tenants/{tenant_id}",
+    "PUT /v1/tenants/{tenant_id}",
+    "GET /v1/tenants/{tenant_id}/history",
+    "POST /v1/tenants/{tenant_id}/rollback",
+    "POST /v1/tenants/{tenant_id}/suspend",
+    "POST /v1/tenants/{tenant_id}/resume",
+    "GET /v1/tenants/{tenant_id}/users",
+    "PUT /v1/tenants/{tenant_id}/users/{username}",
+    "DELETE /v1/tenants/{tenant_id}/users/{username}",
+    "GET /v1/tenants/{tenant_id}/clients",
+    "POST /v1/tenants/{tenant_id}/clients",
+    "DELETE /v1/tenants/{tenant_id}/clients/{client_id}",
+    "POST /v1/tenants/{tenant_id}/clients/{client_id}/rotate",
+    "GET /v1/tenants/{tenant_id}/aws-roles",
+    "PUT /v1/tenants/{tenant_id}/aws-roles/{account_id}/{role_name}",
+    "DELETE /v1/tenants/{tenant_id}/aws-roles/{account_id}/{role_name}",
 }
 
 
@@ -385,6 +405,9 @@ def test_tables_are_reached_by_named_keys_only(role: str, statement: dict[str, A
     assert "dynamodb:Scan" not in actions, role
     if statement["Sid"] == "ForgetLateChanges":
         assert statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["PERIOD#LATE"]
+    elif statement["Sid"] == "RegisterCallers":
+        keys = ["CLIENT#*", "AWSROLE#*", "CALLERS#*", "UNFINISHED"]
+        assert statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == keys
     elif tables != {"ContentTable"}:
         assert not {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"} & set(actions), role
     if tables:
@@ -488,6 +511,34 @@ def test_billing_writes_books_and_nothing_else_of_the_ledger() -> None:
     keys = books["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     assert all(key.endswith("#BILLING") for key in keys)
     assert "dynamodb:UpdateItem" not in books["Action"], "an entry is written once"
+
+
+def test_tenants_changes_no_usage_and_deletes_nothing_of_a_tenants() -> None:
+    """By the patterns of IAM, as above."""
+    own = [statement for role, statement in statements() if role == "TenantsRole"]
+
+    def may(action: str, table: str, key: str) -> bool:
+        for statement in own:
+            if f"dynamodb:{action}" not in as_list(statement["Action"]) or [table, "Arn"] not in attributes(statement):
+                continue
+            conditions = statement["Condition"]
+            unwanted = conditions.get("ForAllValues:StringNotLike", {}).get("dynamodb:LeadingKeys", [])
+            wanted = conditions["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+            if any(fnmatchcase(key, it) for it in wanted) and not any(fnmatchcase(key, it) for it in unwanted):
+                return True
+        return False
+
+    for key in ("TENANT#acme", "LOB#retail", "ORG", "CLIENT#x", "AWSROLE#111122223333:x", "CALLERS#acme", "UNFINISHED"):
+        assert may("PutItem", "TenancyTable", key), key
+    for key in ("TENANT#acme", "LOB#retail", "ORG", "CATALOG", "ISSUER#x"):
+        assert not may("DeleteItem", "TenancyTable", key), key
+    for key in ("TENANT#acme", "TENANT#acme#SHARD#1-2"):
+        assert may("UpdateItem", "LedgerTable", key), key
+    for key in ("TENANT#acme#USAGE#0", "TENANT#acme#ROLLUP", "TENANT#acme#BILLING", "LOB#retail", "ORG"):
+        assert not may("UpdateItem", "LedgerTable", key), key
+    assert not [statement for statement in own if "dynamodb:GetItem" in as_list(statement["Action"]) and ["LedgerTable", "Arn"] in attributes(statement)]
+    people = next(statement for statement in own if statement["Sid"] == "ManagePeople")
+    assert "cognito-idp:AdminSetUserPassword" not in people["Action"], "nobody here knows a password"
 
 
 def test_statements_are_kept() -> None:

@@ -174,6 +174,31 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
             ),
         },
     ),
+    "TenantsFunctionName": (
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "register a client": write(TENANCY, f"CLIENT#{NOBODY}"),
+            "tell a meter": update(LEDGER, METER),
+            "look a person up": lambda thief: thief.stack.aws("cognito-idp", thief.credentials).admin_get_user(
+                UserPoolId=thief.stack.outputs["UserPoolId"], Username=NOBODY
+            ),
+        },
+        {
+            "forget a tenant": delete(TENANCY, OWN),
+            "change the catalogue": write(TENANCY, "CATALOG"),
+            "trust an issuer": write(TENANCY, "ISSUER#https://nobody.example"),
+            "read usage": query(LEDGER, USAGE),
+            "change usage": update(LEDGER, USAGE),
+            "change a rollup": update(LEDGER, ROLLUP),
+            "book an entry": update(LEDGER, BILLING),
+            "record usage": write(LEDGER, USAGE),
+            "read content": read(CONTENT, OWN),
+            "open a tenant's session": open_session,
+            "set a person's password": lambda thief: thief.stack.aws("cognito-idp", thief.credentials).admin_set_user_password(
+                UserPoolId=thief.stack.outputs["UserPoolId"], Username=NOBODY, Password="Nobody-knows-1!", Permanent=True
+            ),
+        },
+    ),
     "BillingFunctionName": (
         {"read usage": query(LEDGER, USAGE), "keep books": write(LEDGER, BILLING)},
         {

@@ -155,6 +155,32 @@ SAMPLES = [
     Sample("GET", "/v1/limits/{scope+}"),
     Sample("PUT", "/v1/limits/{scope+}"),
     Sample("POST", "/v1/limits/{scope+}"),
+    # And of these test_tenants.py's.
+    *(
+        Sample(method, f"/v1/{path}")
+        for method, path in [
+            ("GET", "lobs"),
+            ("GET", "lobs/{lob_id}"),
+            ("PUT", "lobs/{lob_id}"),
+            ("GET", "tenants"),
+            ("GET", "tenants/{tenant_id}"),
+            ("PUT", "tenants/{tenant_id}"),
+            ("GET", "tenants/{tenant_id}/history"),
+            ("POST", "tenants/{tenant_id}/rollback"),
+            ("POST", "tenants/{tenant_id}/suspend"),
+            ("POST", "tenants/{tenant_id}/resume"),
+            ("GET", "tenants/{tenant_id}/users"),
+            ("PUT", "tenants/{tenant_id}/users/{username}"),
+            ("DELETE", "tenants/{tenant_id}/users/{username}"),
+            ("GET", "tenants/{tenant_id}/clients"),
+            ("POST", "tenants/{tenant_id}/clients"),
+            ("DELETE", "tenants/{tenant_id}/clients/{client_id}"),
+            ("POST", "tenants/{tenant_id}/clients/{client_id}/rotate"),
+            ("GET", "tenants/{tenant_id}/aws-roles"),
+            ("PUT", "tenants/{tenant_id}/aws-roles/{account_id}/{role_name}"),
+            ("DELETE", "tenants/{tenant_id}/aws-roles/{account_id}/{role_name}"),
+        ]
+    ),
     Sample("POST", f"{BEDROCK_MODEL}/converse", _converse, "nova-pro", CONVERSE),
     Sample("POST", f"{BEDROCK_MODEL}/converse-stream", _converse, "nova-pro", CONVERSE),
     Sample("POST", f"{BEDROCK_MODEL}/invoke", _claude, "claude-haiku-4-5", INVOKE),
@@ -299,6 +325,8 @@ class World:
         named = thing or model or sample.model or "nova-pro"
         path = sample.path.replace("{id}", quote(named, safe="")).replace("{version}", "1")
         path = path.replace("{call_id}", uuid.uuid4().hex).replace("{scope+}", "org")
+        path = path.replace("{lob_id}", "no-such-lob").replace("{tenant_id}", "no-such-tenant").replace("{username}", "nobody%40acme.example")
+        path = path.replace("{client_id}", "nosuchclient").replace("{account_id}", "111122223333").replace("{role_name}", "no-such-role")
         return self.stack.base_url.removesuffix("/v1") + path
 
     def ask(

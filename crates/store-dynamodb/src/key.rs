@@ -38,6 +38,15 @@ pub(crate) const PRICE_OVERRIDES: &str = "PRICE_OVERRIDES#";
 /// Sort key of what is known about a tenant or line of business.
 pub(crate) const META: &str = "META";
 
+/// Sort key prefix of how a tenant was.
+pub(crate) const VERSION_OF: &str = "VERSION#";
+/// The partition of what was begun and has to be finished; nobody's.
+pub(crate) const UNFINISHED: &str = "UNFINISHED";
+/// Sort key prefix of machine clients in [`callers`].
+pub(crate) const CLIENT: &str = "CLIENT#";
+/// Sort key prefix of AWS roles in [`callers`].
+pub(crate) const AWS_ROLE: &str = "AWSROLE#";
+
 pub(crate) type Key = HashMap<String, AttributeValue>;
 
 pub(crate) fn key(pk: String, sk: String) -> Key {
@@ -54,6 +63,26 @@ pub(crate) fn lob(id: &LobId) -> String {
 
 /// The partition of the organisation.
 pub(crate) const ORG: &str = "ORG";
+
+/// The partition that lists the machine clients and AWS roles of a tenant.
+pub(crate) fn callers(id: &TenantId) -> String {
+    format!("CALLERS#{id}")
+}
+
+/// The partition of a machine client.
+pub(crate) fn client(client_id: &str) -> String {
+    format!("{CLIENT}{client_id}")
+}
+
+/// The partition of an AWS role.
+pub(crate) fn aws_role(account_id: &str, role_name: &str) -> String {
+    format!("{AWS_ROLE}{account_id}:{role_name}")
+}
+
+/// How a tenant was in one version, in the order of versions.
+pub(crate) fn version(id: &TenantId, version: u64) -> Key {
+    key(tenant(id), format!("{VERSION_OF}{version:012}"))
+}
 
 /// The partition of what belongs to a scope.
 pub(crate) fn scope(scope: &Scope) -> String {
@@ -199,5 +228,62 @@ mod tests {
         assert_eq!(bucket("0198f0c2a7b37d1e8f00aabbccddeeff"), 'f');
         assert_eq!(bucket("call-x"), '0');
         assert_eq!(bucket(""), '0');
+    }
+
+    /// What ids are made of, and what could bend a key, a pattern of IAM or a look-up.
+    const HOSTILE: &str = "[a-z0-9A-Z#*?/:%.@+=,_! -]{0,12}|[a-c\u{430}\u{1d5ba}\u{ff23}\u{200b}\\x00]{1,8}|[a-z]{41,60}|(TENANT|CALLERS|CLIENT)#[a-z]{3,5}";
+
+    /// Whether a partition is of `tenant`: its own, or one of those that go on with `#`.
+    fn is_of(pk: &str, tenant: &TenantId) -> bool {
+        ["TENANT#", "CALLERS#"].iter().any(|kind| {
+            pk.strip_prefix(kind)
+                .and_then(|rest| rest.strip_prefix(tenant.as_str()))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
+        })
+    }
+
+    proptest::proptest! {
+        /// Whatever somebody calls a tenant, project, person, model or role: what belongs to one tenant
+        /// has a key in that tenant's partitions only, and what finds a caller in no tenant's.
+        #[test]
+        fn no_name_reaches_into_another_tenants_partition(
+            tenant in HOSTILE, project in HOSTILE, principal in HOSTILE, model in HOSTILE,
+            account in "[0-9]{12}|[0-9#*]{0,14}", role in HOSTILE, shard in 0u16..300,
+        ) {
+            let other: TenantId = "other-one".parse().unwrap();
+            if let Ok(id) = tenant.parse::<TenantId>() {
+                proptest::prop_assume!(id != other);
+                let mut scopes = vec![Scope::Tenant(id.clone())];
+                scopes.extend(project.parse().ok().map(|it| Scope::Project(id.clone(), it)));
+                scopes.extend(principal.try_into().ok().map(|it| Scope::Principal(id.clone(), it)));
+                let mut partitions = vec![tenant_partition(&id), callers(&id)];
+                for scope in scopes {
+                    let models = model.parse().map_or(ModelSelector::All, ModelSelector::Model);
+                    let shard = Shard { epoch: 1, number: shard };
+                    let key = meter(&MeterRef { scope, models, shard });
+                    partitions.push(key[PK].as_s().unwrap().clone());
+                }
+                partitions.push(version(&id, 7)[PK].as_s().unwrap().clone());
+                for pk in partitions {
+                    proptest::prop_assert!(is_of(&pk, &id) && !is_of(&pk, &other), "{}", pk);
+                    proptest::prop_assert!(!pk.contains(['*', '?', '/', '\0']) && pk.is_ascii(), "{}", pk);
+                }
+            }
+            let own: TenantId = "acme".parse().unwrap();
+            let registered = administration::new_aws_role(&account, &role, None, &own, tenancy::Role::Machine);
+            if let Ok(registered) = registered {
+                let pk = aws_role(&registered.account_id, &registered.role_name);
+                proptest::prop_assert_eq!(pk.matches('#').count(), 1);
+                proptest::prop_assert!(pk.starts_with("AWSROLE#") && pk.is_ascii(), "{}", pk);
+                proptest::prop_assert!(!pk.contains(['*', '?', '/', '\0', ' ']), "{}", pk);
+                // One way to write it: another account or name is another key.
+                let (account, name) = pk["AWSROLE#".len()..].split_once(':').unwrap();
+                proptest::prop_assert_eq!((account, name), (&*registered.account_id, &*registered.role_name));
+            }
+        }
+    }
+
+    fn tenant_partition(id: &TenantId) -> String {
+        super::tenant(id)
     }
 }

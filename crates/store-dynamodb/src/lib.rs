@@ -1,5 +1,6 @@
 //! Tenants, catalog, ledger and content in DynamoDB: the only code that knows table keys.
 
+mod administration;
 mod alerts;
 mod billing;
 mod client;
@@ -18,6 +19,7 @@ mod rollup;
 mod seeding;
 mod settlement;
 
+pub use crate::administration::Administration;
 pub use crate::billing::BillingBooks;
 pub use crate::content::Content;
 pub use client::client;

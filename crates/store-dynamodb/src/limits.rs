@@ -334,10 +334,16 @@ impl LimitStore for LimitTables {
             .query()
             .table_name(&self.tenancy)
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
-            .filter_expression("#subject = :subject")
+            // What else happens to a tenant has the same subject, and is not about limits.
+            .filter_expression(
+                "#subject = :subject AND (begins_with(#action, :limits) OR begins_with(#action, :raises))",
+            )
             .expression_attribute_names("#pk", key::PK)
             .expression_attribute_names("#sk", key::SK)
             .expression_attribute_names("#subject", "subject")
+            .expression_attribute_names("#action", "action")
+            .expression_attribute_values(":limits", AttributeValue::S("limits.".to_owned()))
+            .expression_attribute_values(":raises", AttributeValue::S("raise.".to_owned()))
             .expression_attribute_values(":pk", AttributeValue::S(partition(owner)))
             .expression_attribute_values(":from", AttributeValue::S(AUDIT.to_owned()))
             .expression_attribute_values(":until", AttributeValue::S(until.clone()))

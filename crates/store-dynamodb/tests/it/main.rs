@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test stops at the first surprise")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod administration;
 mod billing;
 mod configuration;
 mod content;

@@ -1,0 +1,347 @@
+//! Tenants, lines of business and callers as administrators change them, in the table.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use administration::{
+    AdministrationStore as _, LobChange, LobDocument, MachineClient, Suspension, Task,
+    TenantChange, TenantDocument, TenantState, TenantsAsked, Unfinished, new_aws_role,
+};
+use admission::{AuditEntry, Calendar};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, Projection, ProjectionType, ScalarAttributeType,
+};
+use serde_json::{Value, json};
+use store_dynamodb::{Administration, DynamoDirectory, Ledger, LimitTables};
+use tenancy::{Directory as _, LobId, Role, Status, TenantId};
+
+use crate::support::{TABLE, dynamodb};
+
+const TENANCY: &str = "tenancy";
+
+/// A `tenancy` table like the template's beside the ledger, both empty.
+async fn tables() -> (Client, Administration) {
+    let client = dynamodb().await;
+    let mut create =
+        client.create_table().table_name(TENANCY).billing_mode(BillingMode::PayPerRequest);
+    for name in ["PK", "SK", "lob_id"] {
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        create = create.attribute_definitions(
+            attribute.attribute_type(ScalarAttributeType::S).build().unwrap(),
+        );
+    }
+    let element = |name: &str, key_type| {
+        KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap()
+    };
+    create
+        .key_schema(element("PK", KeyType::Hash))
+        .key_schema(element("SK", KeyType::Range))
+        .global_secondary_indexes(
+            GlobalSecondaryIndex::builder()
+                .index_name("tenants")
+                .key_schema(element("lob_id", KeyType::Hash))
+                .key_schema(element("PK", KeyType::Range))
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+                .build()
+                .unwrap(),
+        )
+        .send()
+        .await
+        .unwrap();
+    let ledger = Ledger::new(client.clone(), TABLE.to_owned(), Calendar::utc());
+    let limits = LimitTables::new(client.clone(), TENANCY.to_owned(), ledger);
+    (client.clone(), Administration::new(client, TENANCY.to_owned(), limits))
+}
+
+async fn put(client: &Client, table: &str, pk: &str, sk: &str, item: Value) {
+    let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(item).unwrap();
+    let put = client.put_item().table_name(table).set_item(Some(item));
+    let put = put.item("PK", AttributeValue::S(pk.into()));
+    put.item("SK", AttributeValue::S(sk.into())).send().await.unwrap();
+}
+
+async fn get(client: &Client, table: &str, pk: &str, sk: &str) -> Option<Value> {
+    let key = HashMap::from([
+        ("PK".to_owned(), AttributeValue::S(pk.to_owned())),
+        ("SK".to_owned(), AttributeValue::S(sk.to_owned())),
+    ]);
+    let get = client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
+    get.send().await.unwrap().item.map(|item| serde_dynamo::from_item(item).unwrap())
+}
+
+fn tenant_id(text: &str) -> TenantId {
+    text.parse().unwrap()
+}
+
+fn lob_id(text: &str) -> LobId {
+    text.parse().unwrap()
+}
+
+fn entry(number: u32, subject: &str) -> AuditEntry {
+    AuditEntry {
+        id: format!("e{number}"),
+        time: format!("2026-11-23T12:00:{number:02}Z").parse().unwrap(),
+        action: "tenant.changed".to_owned(),
+        subject: subject.to_owned(),
+        principal_id: "u-1".to_owned().try_into().unwrap(),
+        tenant_id: tenant_id("globex"),
+        roles: BTreeSet::from([Role::OrgAdmin]),
+        is_allowed: true,
+        version: Some(u64::from(number)),
+        before: Value::Null,
+        after: json!({"n": number}),
+    }
+}
+
+fn note(id: &str, task: Task) -> Unfinished {
+    Unfinished { id: id.to_owned(), since: "2026-11-23T12:00:00Z".parse().unwrap(), task }
+}
+
+fn document(name: &str) -> TenantDocument {
+    let mut document = TenantDocument::new(name, lob_id("retail"));
+    document.models = BTreeSet::from(["nova-pro".parse().unwrap()]);
+    document.tags = BTreeMap::from([("cost-center".to_owned(), "7".to_owned())]);
+    document
+}
+
+fn change(
+    id: &str,
+    before: Option<TenantState>,
+    document: TenantDocument,
+    number: u32,
+) -> TenantChange {
+    TenantChange {
+        tenant_id: tenant_id(id),
+        before,
+        document,
+        status: Status::Active,
+        suspension: None,
+        unfinished: note(&format!("n{number}"), Task::RenewTenant { tenant_id: tenant_id(id) }),
+        entry: entry(number, &format!("tenants/{id}")),
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_is_made_changed_and_told() {
+    let (client, store) = tables().await;
+    let id = tenant_id("acme");
+    assert_eq!(store.tenant(&id).await.unwrap(), None);
+    let created = change("acme", None, document("Acme"), 1);
+    assert!(store.change_tenant(&created).await.unwrap());
+    assert!(!store.change_tenant(&change("acme", None, document("Acme"), 2)).await.unwrap());
+    let now = store.tenant(&id).await.unwrap().unwrap();
+    assert_eq!((now.version, now.is_changing, &now.document), (1, true, &document("Acme")));
+    // As the gateway reads it, and as the authorizer does.
+    let item = get(&client, TENANCY, "TENANT#acme", "META").await.unwrap();
+    assert_eq!((&item["tenant_id"], &item["models"]), (&json!("acme"), &json!(["nova-pro"])));
+    assert_eq!((&item["limits"], &item["entitlement_version"]), (&json!([]), &json!(1)));
+    store.end(&note("an-older-one", created.unfinished.task.clone())).await.unwrap();
+    assert!(store.tenant(&id).await.unwrap().unwrap().is_changing, "a newer note stays");
+    store.end(&created.unfinished).await.unwrap();
+
+    // What limits and seeds wrote stays; what the document does not say any more goes.
+    let meter =
+        json!({"meter_kind": "METER", "status": "active", "entitlement_version": 1, "open": {}});
+    put(&client, TABLE, "TENANT#acme", "METER", meter).await;
+    let before = store.tenant(&id).await.unwrap().unwrap();
+    let mut next = document("Acme");
+    next.tags.clear();
+    next.settings.stored_responses_days = Some(3);
+    let mut suspending = change("acme", Some(before.clone()), next.clone(), 3);
+    suspending.status = Status::Suspended;
+    let since = suspending.entry.time;
+    let by = suspending.entry.principal_id.clone();
+    suspending.suspension = Some(Suspension { reason: "unpaid".to_owned(), since, by });
+    assert!(store.change_tenant(&suspending).await.unwrap());
+    assert!(!store.change_tenant(&suspending).await.unwrap(), "once from each version");
+    let item = get(&client, TENANCY, "TENANT#acme", "META").await.unwrap();
+    assert_eq!(
+        (&item["tags"], &item["limits"], &item["status"]),
+        (&Value::Null, &json!([]), &json!("suspended"))
+    );
+    let now = store.tenant(&id).await.unwrap().unwrap();
+    assert_eq!(
+        (now.version, &now.document, now.suspension),
+        (2, &next, suspending.suspension.clone())
+    );
+    store.renew(&id, false).await.unwrap();
+    let meter = get(&client, TABLE, "TENANT#acme", "METER").await.unwrap();
+    assert_eq!(meter["entitlement_version"], 2);
+
+    assert_eq!(store.version(&id, 1).await.unwrap().unwrap().document, document("Acme"));
+    assert_eq!(store.version(&id, 2).await.unwrap().unwrap().document, next);
+    assert_eq!(store.version(&id, 3).await.unwrap(), None);
+    assert_eq!(store.unfinished().await.unwrap(), [suspending.unfinished]);
+    let history = store.history(&id, None, 10).await.unwrap();
+    assert_eq!(history.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["e3", "e1"]);
+    let rest = store.history(&id, Some(&history[0].position()), 10).await.unwrap();
+    assert_eq!(rest, history[1..]);
+}
+
+#[tokio::test]
+async fn a_seeded_tenant_can_be_changed_and_had_again() {
+    let (client, store) = tables().await;
+    let limit = json!({"id": "budget", "metric": "cost", "period": "month", "amount": 5});
+    let item = json!({
+        "tenant_id": "acme", "lob_id": "retail", "status": "active", "entitlement_version": 7,
+        "models": ["nova-lite"], "limits": [limit], "meter_layout": {"epoch": 0, "shards": 1},
+    });
+    put(&client, TENANCY, "TENANT#acme", "META", item).await;
+    let id = tenant_id("acme");
+    let before = store.tenant(&id).await.unwrap().unwrap();
+    assert_eq!((before.version, before.document.name.as_str()), (7, "acme"));
+    assert!(
+        store
+            .change_tenant(&change("acme", Some(before.clone()), document("Acme"), 1))
+            .await
+            .unwrap()
+    );
+    assert_eq!(store.version(&id, 7).await.unwrap().unwrap().document, before.document);
+    let item = get(&client, TENANCY, "TENANT#acme", "META").await.unwrap();
+    assert_eq!(
+        (&item["limits"][0]["id"], &item["entitlement_version"]),
+        (&json!("budget"), &json!(8))
+    );
+}
+
+#[tokio::test]
+async fn lines_of_business_and_tenants_are_listed_in_pages() {
+    let (client, store) = tables().await;
+    for (number, lob) in ["alpha", "alpha-two", "retail"].into_iter().enumerate() {
+        let document: LobDocument = serde_json::from_value(json!({"name": lob})).unwrap();
+        let id = lob_id(lob);
+        let unfinished = note("n", Task::RenewLob { lob_id: id.clone() });
+        let entry = entry(u32::try_from(number).unwrap(), &format!("lobs/{lob}"));
+        let change = LobChange { lob_id: id.clone(), before: None, document, unfinished, entry };
+        assert!(store.change_lob(&change).await.unwrap());
+        let now = store.lob(&id).await.unwrap().unwrap();
+        assert_eq!((now.version, now.document.status), (1, Status::Active));
+        assert!(!store.change_lob(&change).await.unwrap());
+        let again = LobChange { before: Some(now), ..change };
+        assert!(
+            store
+                .change_lob(&LobChange {
+                    entry: self::entry(50 + u32::try_from(number).unwrap(), "lobs"),
+                    ..again
+                })
+                .await
+                .unwrap()
+        );
+    }
+    assert_eq!(store.lobs(None, 1).await.unwrap(), [lob_id("alpha"), lob_id("alpha-two")]);
+    assert_eq!(
+        store.lobs(Some(&lob_id("alpha")), 9).await.unwrap(),
+        [lob_id("alpha-two"), lob_id("retail")]
+    );
+    for number in 0..5 {
+        let id = format!("team-{number}");
+        assert!(store.change_tenant(&change(&id, None, document(&id), number)).await.unwrap());
+    }
+    let page = |after: Option<&str>, prefix: &str, limit| {
+        let asked = TenantsAsked {
+            lob_id: lob_id("retail"),
+            prefix: prefix.to_owned(),
+            after: after.map(tenant_id),
+            limit,
+        };
+        let store = &store;
+        async move {
+            let page = store.tenant_page(&asked).await.unwrap();
+            (page.tenants.iter().map(ToString::to_string).collect::<Vec<_>>(), page.has_more)
+        }
+    };
+    assert_eq!(page(None, "", 2).await, (vec!["team-0".into(), "team-1".into()], true));
+    assert_eq!(
+        page(Some("team-1"), "", 3).await,
+        (vec!["team-2".into(), "team-3".into(), "team-4".into()], false)
+    );
+    assert_eq!(page(None, "team-3", 3).await, (vec!["team-3".into()], false));
+    assert_eq!(page(Some("team-4"), "team-3", 3).await, (vec![], false));
+    assert_eq!(store.tenants_of(&lob_id("retail")).await.unwrap().len(), 5);
+    put(&client, TENANCY, "CATALOG", "MODEL#nova-pro", json!({})).await;
+    assert_eq!(store.models().await.unwrap(), BTreeSet::from(["nova-pro".parse().unwrap()]));
+}
+
+#[tokio::test]
+async fn a_client_is_registered_by_its_note_only() {
+    let (client, store) = tables().await;
+    let directory = DynamoDirectory::new(client, TENANCY.to_owned());
+    let (acme, globex) = (tenant_id("acme"), tenant_id("globex"));
+    let task = Task::CreateClient { tenant_id: acme.clone(), pool_name: "acme.1".to_owned() };
+    let begun = note("n1", task);
+    let made = MachineClient {
+        client_id: "c1".to_owned(),
+        name: "batch".to_owned(),
+        scopes: BTreeSet::from(["weir/invoke".to_owned()]),
+        created_at: None,
+        created_by: None,
+    };
+    let register = |number| {
+        let entry = entry(number, "tenants/acme/clients/c1");
+        let (store, acme, made, begun) = (&store, &acme, &made, &begun);
+        async move { store.register_client(acme, "https://issuer", made, begun, &entry).await.unwrap() }
+    };
+    assert!(!register(1).await, "nobody said that it would be made");
+    assert!(store.begin(&acme, &begun, None).await.unwrap());
+    assert!(!store.begin(&acme, &begun, None).await.unwrap(), "one at a time");
+    assert!(register(2).await);
+    assert!(store.unfinished().await.unwrap().is_empty());
+    let found = directory.client("c1").await.unwrap().unwrap();
+    assert_eq!((found.tenant_id, found.issuer.as_str()), (acme.clone(), "https://issuer"));
+    assert_eq!(store.clients(&acme).await.unwrap(), [made]);
+    assert_eq!(store.clients(&globex).await.unwrap(), []);
+
+    let task = |id: &TenantId| Task::DeleteClient { tenant_id: id.clone(), client_id: "c1".into() };
+    let remove = async |id: &TenantId, number| {
+        let entry = entry(number, "x");
+        store.unregister_client(id, "c1", &note("n2", task(id)), &entry).await.unwrap()
+    };
+    assert!(!remove(&globex, 3).await);
+    assert!(remove(&acme, 4).await);
+    assert_eq!(directory.client("c1").await.unwrap(), None);
+    assert_eq!(store.clients(&acme).await.unwrap(), []);
+    assert_eq!(store.unfinished().await.unwrap(), [note("n2", task(&acme))]);
+}
+
+#[tokio::test]
+async fn an_aws_role_is_one_tenants() {
+    let (client, store) = tables().await;
+    let directory = DynamoDirectory::new(client, TENANCY.to_owned());
+    let role = |tenant: &str, role| {
+        new_aws_role("111122223333", "batch", None, &tenant_id(tenant), role).unwrap()
+    };
+    let (own, others) = (role("acme", Role::Machine), role("globex", Role::Machine));
+    assert!(store.put_aws_role(&own, &entry(1, "x")).await.unwrap());
+    assert!(!store.put_aws_role(&others, &entry(2, "x")).await.unwrap());
+    let changed = role("acme", Role::Developer);
+    assert!(store.put_aws_role(&changed, &entry(3, "x")).await.unwrap());
+    assert_eq!(directory.aws_role("111122223333", "batch").await.unwrap(), Some(changed.clone()));
+    assert_eq!(store.aws_roles(&tenant_id("acme")).await.unwrap(), [changed.clone()]);
+    assert_eq!(store.aws_roles(&tenant_id("globex")).await.unwrap(), []);
+    assert!(!store.delete_aws_role(&others, &entry(4, "x")).await.unwrap());
+    assert!(store.delete_aws_role(&changed, &entry(5, "x")).await.unwrap());
+    assert_eq!(directory.aws_role("111122223333", "batch").await.unwrap(), None);
+    assert!(store.put_aws_role(&others, &entry(6, "x")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_persons_note_is_a_lock() {
+    let (_, store) = tables().await;
+    let acme = tenant_id("acme");
+    let set = |id: &str, roles: &[Role]| {
+        let task = Task::SetMember {
+            tenant_id: acme.clone(),
+            user_id: "u-1".to_owned().try_into().unwrap(),
+            roles: roles.iter().copied().collect(),
+        };
+        note(id, task)
+    };
+    let (first, second) = (set("n1", &[Role::Developer]), set("n2", &[]));
+    assert!(store.begin(&acme, &first, Some(&entry(1, "tenants/acme/users/u-1"))).await.unwrap());
+    assert!(!store.begin(&acme, &second, Some(&entry(2, "tenants/acme/users/u-1"))).await.unwrap());
+    assert_eq!(store.unfinished().await.unwrap(), std::slice::from_ref(&first));
+    store.end(&first).await.unwrap();
+    assert!(store.begin(&acme, &second, Some(&entry(3, "tenants/acme/users/u-1"))).await.unwrap());
+    assert_eq!(store.history(&acme, None, 10).await.unwrap().len(), 2);
+}

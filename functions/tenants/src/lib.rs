@@ -1,0 +1,151 @@
+//! Lines of business, tenants and who may call for them: seen and changed by their administrators.
+
+mod access;
+mod answer;
+mod ask;
+mod audit;
+mod aws_roles;
+mod change;
+mod clients;
+mod environment;
+mod lobs;
+mod members;
+mod route;
+mod schedule;
+mod tenants;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+
+use administration::{AdministrationStore, UserPool};
+use http::{HeaderValue, Method, Response};
+use http_api::{ApiError, Body, caller, path, read};
+use inference::Family;
+use jiff::Timestamp;
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt as _};
+use tenancy::TenantContext;
+
+use crate::ask::Ask;
+use crate::route::{OfTenant, Route};
+
+pub use crate::environment::StartError;
+
+/// What one execution environment keeps between invocations.
+#[derive(Debug)]
+pub struct State<S, P> {
+    /// Lines of business, tenants, registrations.
+    pub store: S,
+    /// People and clients.
+    pub pool: P,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// A new id; later ones are greater.
+    pub new_id: fn() -> String,
+}
+
+/// Answers one request, or the schedule; an error becomes its response here and nowhere else.
+///
+/// # Errors
+/// None: whatever goes wrong is a response.
+pub async fn handle(
+    state: &State<impl AdministrationStore, impl UserPool>,
+    request: Request,
+) -> Result<Response<Body>, Infallible> {
+    if matches!(request.request_context_ref(), Some(RequestContext::PassThrough)) {
+        // No HTTP request: those come with API Gateway's context.
+        return Ok(Box::pin(schedule::finish_tasks(state)).await);
+    }
+    let id = (state.new_id)();
+    let answered = Box::pin(answer(state, &request)).await;
+    let mut response = answered.unwrap_or_else(|error| {
+        let (status, code) = (error.fault().status(Family::Openai).as_u16(), error.fault().code);
+        tracing::info!(request_id = id, status, code, "request refused");
+        error.into_response(Family::Openai, &id)
+    });
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    Ok(response)
+}
+
+async fn answer(
+    state: &State<impl AdministrationStore, impl UserPool>,
+    request: &Request,
+) -> Result<Response<Body>, ApiError> {
+    let context = caller(request)?;
+    let path = path(request);
+    let route = Route::of(&path).ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
+    let methods = route.methods();
+    if !methods.contains(request.method()) {
+        let right = methods.first().unwrap_or(&Method::GET);
+        return Err(ApiError::wrong_method(request.method(), &path, right));
+    }
+    let query: Vec<(String, String)> = request
+        .query_string_parameters()
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let ask = Ask { headers: request.headers(), query: &query, body: read(request)? };
+    ask.is_said_once()?;
+    serve(state, &context, route, request.method(), &ask).await
+}
+
+async fn serve(
+    state: &State<impl AdministrationStore, impl UserPool>,
+    context: &TenantContext,
+    route: Route,
+    method: &Method,
+    ask: &Ask<'_>,
+) -> Result<Response<Body>, ApiError> {
+    let is_put = method == Method::PUT;
+    match route {
+        Route::Lobs => Box::pin(lobs::list(state, context, ask)).await,
+        Route::Lob(id) if is_put => Box::pin(lobs::set(state, context, &id, ask)).await,
+        Route::Lob(id) => Box::pin(lobs::show(state, context, &id, ask)).await,
+        Route::Tenants => Box::pin(tenants::list(state, context, ask)).await,
+        Route::Tenant(id, of) => Box::pin(serve_tenant(state, context, &id, of, method, ask)).await,
+    }
+}
+
+async fn serve_tenant(
+    state: &State<impl AdministrationStore, impl UserPool>,
+    context: &TenantContext,
+    id: &str,
+    of: OfTenant,
+    method: &Method,
+    ask: &Ask<'_>,
+) -> Result<Response<Body>, ApiError> {
+    let is_put = method == Method::PUT;
+    match of {
+        OfTenant::Itself if is_put => Box::pin(change::set(state, context, id, ask)).await,
+        OfTenant::Itself => Box::pin(tenants::show(state, context, id, ask)).await,
+        OfTenant::History => Box::pin(tenants::history(state, context, id, ask)).await,
+        OfTenant::Rollback => Box::pin(change::roll_back(state, context, id, ask)).await,
+        OfTenant::Suspend => Box::pin(change::suspend(state, context, id, ask)).await,
+        OfTenant::Resume => Box::pin(change::resume(state, context, id, ask)).await,
+        OfTenant::Users => Box::pin(members::list(state, context, id, ask)).await,
+        OfTenant::User(name) if is_put => {
+            Box::pin(members::set(state, context, id, &name, ask)).await
+        }
+        OfTenant::User(name) => Box::pin(members::remove(state, context, id, &name, ask)).await,
+        OfTenant::Clients if method == Method::POST => {
+            Box::pin(clients::create(state, context, id, ask)).await
+        }
+        OfTenant::Clients => Box::pin(clients::list(state, context, id, ask)).await,
+        OfTenant::Client(client) => {
+            Box::pin(clients::remove(state, context, id, &client, ask)).await
+        }
+        OfTenant::Rotate(client) => {
+            Box::pin(clients::rotate(state, context, id, &client, ask)).await
+        }
+        OfTenant::AwsRoles => Box::pin(aws_roles::list(state, context, id, ask)).await,
+        OfTenant::AwsRole { account_id, role_name } if is_put => {
+            Box::pin(aws_roles::set(state, context, id, (&account_id, &role_name), ask)).await
+        }
+        OfTenant::AwsRole { account_id, role_name } => {
+            Box::pin(aws_roles::remove(state, context, id, (&account_id, &role_name), ask)).await
+        }
+    }
+}

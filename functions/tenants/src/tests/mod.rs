@@ -1,0 +1,9 @@
+//! Recorded events in, answers and the state of the tables out.
+
+mod access;
+mod bad_input;
+mod callers;
+mod documents;
+mod members;
+mod properties;
+mod support;
