@@ -268,7 +268,7 @@ pub(crate) async fn stores_responses<P: Ports>(
 ) -> Result<bool, ApiError> {
     let now_ms = (state.now_ms)();
     let entitlements = state.configuration.entitlements(context, Freshness::Remembered, now_ms);
-    let settings = entitlements.await?.map(|entitlements| entitlements.tenant.settings);
+    let settings = entitlements.await?.map(|entitlements| entitlements.tenant.settings.clone());
     Ok(settings.is_some_and(|settings| settings.response_retention_s().is_some()))
 }
 
