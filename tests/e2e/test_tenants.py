@@ -290,7 +290,7 @@ def test_what_makes_no_sense_is_named(admin: Caller, made: Made) -> None:
     lob = make_lob(admin, made)
     tenant = make_tenant(admin, made, lob)
     for body, param in [
-        (document(lob, modles=[]), "modles"),
+        (document(lob, model_list=[]), "model_list"),
         (document(lob, models=["no-such-model"]), "models"),
         (document(lob, settings={"response_cache": {"ttl": 5}}), "settings.response_cache.ttl_s"),
         (document("no-such-lob"), "lob_id"),

@@ -223,7 +223,7 @@ mod tests {
             (r#"{"name":"Acme"}"#.into(), "lob_id"),
             (r#"{"name":"","lob_id":"retail"}"#.into(), "name"),
             (r#"{"name":"Acme","lob_id":"Retail"}"#.into(), "lob_id"),
-            (with(r#","modles":[]"#), "modles"),
+            (with(r#","model_list":[]"#), "model_list"),
             (with(r#","limits":[]"#), "limits"),
             (with(r#","settings":{"response_cache":{"ttl":1}}"#), "settings.response_cache.ttl_s"),
             (
@@ -259,7 +259,7 @@ mod tests {
             (with(r#","models":"nova""#), "models"),
             (with(r#","default_max_tokens":0"#), "default_max_tokens"),
             (with(r#","tags":{"aws:x":"1"}"#), "tags"),
-            (with(r##","tags":{"a#b":"1"}"##), "tags"),
+            (with(r#","tags":{"a#b":"1"}"#), "tags"),
             (with(r#","tags":{"a":"caf\u00e9"}"#), "tags.a"),
             (with(r#","projects":{"Web":{}}"#), "projects.Web"),
             (with(r#","projects":{"web":{"members":["a b"]}}"#), "projects.web.members[0]"),

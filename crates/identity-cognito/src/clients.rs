@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use administration::{NewSecret, Secret, UserPoolError};
+use aws_sdk_cognitoidentityprovider::primitives::DateTime;
 use aws_sdk_cognitoidentityprovider::types::OAuthFlowType;
 
 use crate::{CognitoPool, failed, unless_gone};
@@ -64,7 +65,7 @@ impl CognitoPool {
         let answer = list.client_id(client_id).send().await;
         let answer = answer.map_err(|error| failed("list a client's secrets", &error))?;
         let mut secrets: Vec<_> = answer.client_secrets().to_vec();
-        secrets.sort_by_key(|secret| secret.client_secret_create_date().map(|date| date.secs()));
+        secrets.sort_by_key(|secret| secret.client_secret_create_date().map(DateTime::secs));
         Ok(secrets.into_iter().filter_map(|secret| secret.client_secret_id).collect())
     }
 

@@ -1,6 +1,8 @@
 //! People and their groups.
 
 use administration::{User, UserPoolError};
+use aws_sdk_cognitoidentityprovider::operation::admin_create_user::AdminCreateUserError;
+use aws_sdk_cognitoidentityprovider::operation::create_group::CreateGroupError;
 use aws_sdk_cognitoidentityprovider::types::{
     AttributeType, DeliveryMediumType, MessageActionType, UserType,
 };
@@ -46,7 +48,7 @@ impl CognitoPool {
             Err(error) => {
                 let exists = error
                     .as_service_error()
-                    .is_some_and(|error| error.is_username_exists_exception());
+                    .is_some_and(AdminCreateUserError::is_username_exists_exception);
                 if !exists {
                     return Err(failed(operation, &error));
                 }
@@ -94,7 +96,7 @@ impl CognitoPool {
             Err(error)
                 if !error
                     .as_service_error()
-                    .is_some_and(|error| error.is_group_exists_exception()) =>
+                    .is_some_and(CreateGroupError::is_group_exists_exception) =>
             {
                 Err(failed("make a group", &error))
             }

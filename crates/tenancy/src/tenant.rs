@@ -249,6 +249,8 @@ mod tests {
 
     #[test]
     fn a_role_counts_where_it_reaches() {
+        use Permission::{ManageCallers, ReadConfiguration};
+
         let (acme, zenith, globex): (TenantId, TenantId, TenantId) =
             ("acme".parse().unwrap(), "zenith".parse().unwrap(), "globex".parse().unwrap());
         let (retail, markets): (LobId, LobId) =
@@ -257,7 +259,6 @@ mod tests {
             let context = context(roles);
             (context.sees(place), context.require_at(permission, place).is_ok())
         };
-        use Permission::{ManageCallers, ReadConfiguration};
         let (own, near, far) = (
             Place::Tenant(&acme, &retail),
             Place::Tenant(&zenith, &retail),

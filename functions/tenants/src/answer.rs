@@ -19,7 +19,7 @@ pub(crate) fn answer(status: StatusCode, body: &Value) -> Response<Body> {
 }
 
 /// A page of a list.
-pub(crate) fn page(data: Vec<Value>, next_cursor: Option<String>) -> Response<Body> {
+pub(crate) fn page(data: &[Value], next_cursor: Option<&str>) -> Response<Body> {
     answer(StatusCode::OK, &json!({"object": "list", "data": data, "next_cursor": next_cursor}))
 }
 

@@ -28,7 +28,8 @@ pub(crate) async fn list<P>(
     ask.only(&[])?;
     let tenant = tenant_for(state, context, id, Permission::ReadCallers, "aws_roles.list").await?;
     let roles = state.store.aws_roles(&tenant.id).await.map_err(store_failed)?;
-    Ok(page(roles.iter().map(shown).collect(), None))
+    let data: Vec<_> = roles.iter().map(shown).collect();
+    Ok(page(&data, None))
 }
 
 /// `PUT /v1/tenants/{tenant_id}/aws-roles/{account_id}/{role_name}`

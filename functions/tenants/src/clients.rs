@@ -38,7 +38,8 @@ pub(crate) async fn list<P>(
     ask.only(&[])?;
     let tenant = tenant_for(state, context, id, Permission::ReadCallers, "clients.list").await?;
     let clients = state.store.clients(&tenant.id).await.map_err(store_failed)?;
-    Ok(page(clients.iter().map(|client| Value::Object(shown(client))).collect(), None))
+    let data: Vec<_> = clients.iter().map(|client| Value::Object(shown(client))).collect();
+    Ok(page(&data, None))
 }
 
 /// `POST /v1/tenants/{tenant_id}/clients`

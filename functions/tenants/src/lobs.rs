@@ -46,9 +46,10 @@ pub(crate) async fn list<P>(
     let states = ids.iter().map(|id| state.store.lob(id));
     let states = try_join_all(states).await.map_err(store_failed)?;
     let found = ids.iter().zip(states);
-    let data = found.filter_map(|(id, now)| Some(Value::Object(shown(id, &now?)))).collect();
+    let data: Vec<_> =
+        found.filter_map(|(id, now)| Some(Value::Object(shown(id, &now?)))).collect();
     let next = if has_more { ids.last().map(|id| cursor(id.as_str())) } else { None };
-    Ok(page(data, next))
+    Ok(page(&data, next.as_deref()))
 }
 
 /// `GET /v1/lobs/{lob_id}`

@@ -50,7 +50,8 @@ pub(crate) async fn list(
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next = if has_more { found.last().map(|(id, _)| cursor(id)) } else { None };
-    Ok(page(found.into_iter().map(|(_, (user, roles))| shown(user, roles)).collect(), next))
+    let data: Vec<_> = found.into_iter().map(|(_, (user, roles))| shown(user, roles)).collect();
+    Ok(page(&data, next.as_deref()))
 }
 
 /// `PUT /v1/tenants/{tenant_id}/users/{username}`
@@ -204,10 +205,10 @@ fn roles(body: &mut Map<String, Value>) -> Result<BTreeSet<Role>, ApiError> {
         return Err(invalid("roles", rule));
     };
     let mut roles = BTreeSet::new();
-    for (index, role) in given.iter().enumerate() {
-        let role = role.as_str().and_then(|name| name.parse::<Role>().ok());
-        let role = role.filter(|role| PERSON_ROLES.contains(role));
-        roles.insert(role.ok_or_else(|| invalid(format!("roles[{index}]"), rule.as_str()))?);
+    for (index, value) in given.iter().enumerate() {
+        let known = value.as_str().and_then(|name| name.parse::<Role>().ok());
+        let known = known.filter(|role| PERSON_ROLES.contains(role));
+        roles.insert(known.ok_or_else(|| invalid(format!("roles[{index}]"), rule.as_str()))?);
     }
     if roles.is_empty() { Err(invalid("roles", rule)) } else { Ok(roles) }
 }

@@ -47,8 +47,9 @@ pub(crate) async fn history<P>(
     let entries = state.store.history(&tenant.id, before.as_deref(), limit).await;
     let entries = entries.map_err(store_failed)?;
     let next = if entries.len() == limit { entries.last().map(AuditEntry::position) } else { None };
-    let data = entries.iter().map(|entry| json!(entry)).collect();
-    Ok(page(data, next.map(|position| cursor(&position))))
+    let data: Vec<_> = entries.iter().map(|entry| json!(entry)).collect();
+    let next = next.map(|position| cursor(&position));
+    Ok(page(&data, next.as_deref()))
 }
 
 /// A tenant as the caller may see it. What those see who may change it can be sent back with `PUT`.
@@ -137,7 +138,8 @@ pub(crate) async fn list<P>(
             last = after.clone().map(|id| (lob_id.clone(), id)).or(last);
             let is_full = data.len() >= wanted.limit || examined >= MAX_EXAMINED;
             if is_full && (found.has_more || lobs.has_next(state).await?) {
-                return Ok(page(data, last.map(|(lob, id)| cursor(&format!("{lob}/{id}")))));
+                let next = last.map(|(lob, id)| cursor(&format!("{lob}/{id}")));
+                return Ok(page(&data, next.as_deref()));
             }
             if is_full || !found.has_more {
                 break;
@@ -147,7 +149,7 @@ pub(crate) async fn list<P>(
             break;
         }
     }
-    Ok(page(data, None))
+    Ok(page(&data, None))
 }
 
 /// The list of somebody who sees their own tenant only.
@@ -164,12 +166,12 @@ async fn own<P>(
             && id.as_str().starts_with(wanted.prefix)
             && wanted.lob_id.as_ref().is_none_or(|lob| *lob == now.document.lob_id)
     });
-    Ok(page(found.iter().map(|now| listed(id, now)).collect(), None))
+    Ok(page(found.map(|now| listed(id, &now)).as_slice(), None))
 }
 
 fn wanted<'a>(ask: &Ask<'a>) -> Result<Wanted<'a>, ApiError> {
     ask.only(&["lob", "status", "q", "limit", "cursor"])?;
-    let lob_id = ask.get("lob").map(|text| text.parse::<LobId>()).transpose();
+    let lob_id = ask.get("lob").map(str::parse::<LobId>).transpose();
     let status = match ask.get("status") {
         None => None,
         Some("active") => Some(Status::Active),
@@ -222,8 +224,10 @@ fn listed(id: &TenantId, now: &TenantState) -> Value {
 struct Lobs {
     /// Those that are known and still to come.
     waiting: Vec<LobId>,
-    /// After which one more are asked for; `None` if there are no more.
-    after: Option<Option<LobId>>,
+    /// After which one more are asked for.
+    after: Option<LobId>,
+    /// Whether there may be more.
+    may_have_more: bool,
 }
 
 impl Lobs {
@@ -232,7 +236,7 @@ impl Lobs {
         let one = match (&wanted.lob_id, reach) {
             (Some(lob_id), Reach::Org) => Some(lob_id.clone()),
             (Some(lob_id), _) if *lob_id != context.lob_id => {
-                return Self { waiting: Vec::new(), after: None };
+                return Self { waiting: Vec::new(), after: None, may_have_more: false };
             }
             (None, Reach::Org) => None,
             _ => Some(context.lob_id.clone()),
@@ -242,9 +246,13 @@ impl Lobs {
                 // A place in another line of business is behind, or before, all that is wanted.
                 let is_over = first.is_some_and(|first| first > lob_id);
                 let waiting = if is_over { Vec::new() } else { vec![lob_id] };
-                Self { waiting, after: None }
+                Self { waiting, after: None, may_have_more: false }
             }
-            None => Self { waiting: first.clone().into_iter().collect(), after: Some(first) },
+            None => Self {
+                waiting: first.clone().into_iter().collect(),
+                after: first,
+                may_have_more: true,
+            },
         }
     }
 
@@ -252,14 +260,12 @@ impl Lobs {
         &mut self,
         state: &State<impl AdministrationStore, P>,
     ) -> Result<(), ApiError> {
-        if self.waiting.is_empty()
-            && let Some(after) = self.after.take()
-        {
-            let more = state.store.lobs(after.as_ref(), MAX_ENTRIES).await;
+        if self.waiting.is_empty() && self.may_have_more {
+            let more = state.store.lobs(self.after.as_ref(), MAX_ENTRIES).await;
             let mut more = more.map_err(store_failed)?;
-            let has_more = more.len() > MAX_ENTRIES;
+            self.may_have_more = more.len() > MAX_ENTRIES;
             more.truncate(MAX_ENTRIES);
-            self.after = has_more.then(|| more.last().cloned());
+            self.after = more.last().cloned();
             more.reverse();
             self.waiting = more;
         }

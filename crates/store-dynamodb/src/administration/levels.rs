@@ -115,12 +115,11 @@ impl Administration {
         let mut fields: Item = serde_dynamo::to_item(item)?;
         let before = change.before.as_ref().map(|state| state.version);
         let meta = key::key(key::tenant(id), key::META.to_owned());
-        let mut writes = vec![match before {
-            Some(version) => self.set(meta, &mut fields, &TENANT_FIELDS, version)?,
-            None => {
-                fields.insert("tenant_id".to_owned(), serde_dynamo::to_attribute_value(id)?);
-                self.put_new(created(fields, meta)?)?
-            }
+        let mut writes = vec![if let Some(version) = before {
+            self.set(meta, &mut fields, &TENANT_FIELDS, version)?
+        } else {
+            fields.insert("tenant_id".to_owned(), serde_dynamo::to_attribute_value(id)?);
+            self.put_new(created(fields, meta)?)?
         }];
         if let Some(state) = &change.before {
             // How it was when limits made the version, or when somebody seeded it. Whoever writes it,
@@ -141,14 +140,13 @@ impl Administration {
         let id = &change.lob_id;
         let mut fields: Item = serde_dynamo::to_item(&change.document)?;
         let meta = key::key(key::lob(id), key::META.to_owned());
-        let mut writes = match &change.before {
-            Some(state) => vec![self.set(meta, &mut fields, &LOB_FIELDS, state.version)?],
-            None => {
-                fields.insert("lob_id".to_owned(), serde_dynamo::to_attribute_value(id)?);
-                // Where the organisation's lines of business are listed.
-                let listed = key::key(key::ORG.to_owned(), key::lob(id));
-                vec![self.put_new(created(fields, meta)?)?, self.put(listed)?]
-            }
+        let mut writes = if let Some(state) = &change.before {
+            vec![self.set(meta, &mut fields, &LOB_FIELDS, state.version)?]
+        } else {
+            fields.insert("lob_id".to_owned(), serde_dynamo::to_attribute_value(id)?);
+            // Where the organisation's lines of business are listed.
+            let listed = key::key(key::ORG.to_owned(), key::lob(id));
+            vec![self.put_new(created(fields, meta)?)?, self.put(listed)?]
         };
         writes.push(self.put(note_item(&change.unfinished)?)?);
         writes.push(audit_put(&self.table, key::lob(id), &change.entry)?);

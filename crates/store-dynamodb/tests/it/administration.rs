@@ -317,7 +317,8 @@ async fn an_aws_role_is_one_tenants() {
     let changed = role("acme", Role::Developer);
     assert!(store.put_aws_role(&changed, &entry(3, "x")).await.unwrap());
     assert_eq!(directory.aws_role("111122223333", "batch").await.unwrap(), Some(changed.clone()));
-    assert_eq!(store.aws_roles(&tenant_id("acme")).await.unwrap(), [changed.clone()]);
+    let listed = store.aws_roles(&tenant_id("acme")).await.unwrap();
+    assert_eq!(listed, std::slice::from_ref(&changed));
     assert_eq!(store.aws_roles(&tenant_id("globex")).await.unwrap(), []);
     assert!(!store.delete_aws_role(&others, &entry(4, "x")).await.unwrap());
     assert!(store.delete_aws_role(&changed, &entry(5, "x")).await.unwrap());

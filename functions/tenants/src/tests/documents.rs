@@ -190,9 +190,9 @@ async fn a_suspension_is_effective_on_the_next_call() {
         (&json!("active"), &Value::Null)
     );
     assert_eq!(known(&state), [10, 7, 7]);
-    let stale =
+    let outdated =
         asked(&state, "lob_admin@acme").header("If-Match", "\"8\"").body(&json!({"reason": "x"}));
-    assert_eq!(stale.send("POST", "/v1/tenants/acme/suspend").await.status, 412);
+    assert_eq!(outdated.send("POST", "/v1/tenants/acme/suspend").await.status, 412);
 }
 
 #[tokio::test]
