@@ -4,16 +4,19 @@
 
 #![no_main]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
-use authorizer::{AuthorizerRequest, FetchJwksError, JwksSource, State, UserPool, handle};
+use authorizer::{
+    AskStsError, AuthorizerRequest, AwsTokens, FetchJwksError, IdentityRequest, JwksSource, State,
+    Sts, StsAnswer, UserPool, handle,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
 use tenancy::{
-    Client, Directory, Issuer, ReadDirectoryError, Role, SigningAlgorithm, Status, TenantId,
-    TenantRecord,
+    AwsRole, Client, Directory, Issuer, ReadDirectoryError, Role, SigningAlgorithm, Status,
+    TenantId, TenantRecord,
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -28,15 +31,26 @@ impl Directory for Everybody {
             issuer: issuer.to_owned(),
             jwks_url: "https://jwks".to_owned(),
             audiences: vec!["weir".to_owned()],
-            tenant_id: tenant("acme"),
-            role: Role::Developer,
             algorithm: SigningAlgorithm::Rs256,
+            tenant_id: Some(tenant("acme")),
+            tenant_claim: None,
+            tenants: BTreeMap::new(),
+            role: Some(Role::Developer),
+            role_claim: "/realm_access/roles".parse().ok(),
+            roles: BTreeMap::from([("admin".to_owned(), Role::TenantAdmin)]),
+            may_grant: BTreeSet::new(),
+            required_claims: BTreeMap::new(),
+            subject_claim: None,
         }))
     }
 
     async fn client(&self, client_id: &str) -> Result<Option<Client>, ReadDirectoryError> {
         let (client_id, issuer) = (client_id.to_owned(), POOL.to_owned());
         Ok(Some(Client { client_id, tenant_id: tenant("globex"), issuer }))
+    }
+
+    async fn aws_role(&self, _: &str, _: &str) -> Result<Option<AwsRole>, ReadDirectoryError> {
+        Ok(None)
     }
 
     async fn tenant(&self, _: &TenantId) -> Result<Option<TenantRecord>, ReadDirectoryError> {
@@ -57,13 +71,22 @@ impl JwksSource for OneKey {
     }
 }
 
-static STATE: LazyLock<State<Everybody, OneKey>> = LazyLock::new(|| {
+struct Silent;
+
+impl Sts for Silent {
+    async fn caller_identity(&self, _: &IdentityRequest) -> Result<StsAnswer, AskStsError> {
+        Ok(StsAnswer { status: 500, body: Vec::new() })
+    }
+}
+
+static STATE: LazyLock<State<Everybody, OneKey, Silent>> = LazyLock::new(|| {
     let user_pool = UserPool {
         issuer: POOL.to_owned(),
         jwks_url: "https://pool/jwks".to_owned(),
         people_client_id: "people".to_owned(),
     };
-    State::new(Everybody, OneKey, user_pool)
+    let aws_tokens = AwsTokens::new("weir", "us-east-1").expect("usable settings");
+    State::new(Everybody, OneKey, user_pool, Silent, aws_tokens)
 });
 
 fn refuses(authorization: String) {

@@ -1,6 +1,7 @@
 //! The issuers' public keys, fetched seldom and kept.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jsonwebtoken::DecodingKey;
@@ -16,12 +17,19 @@ use crate::refusal::{InvalidToken, Refusal, chain};
 const FRESH_FOR_S: u64 = 3600;
 /// Keys older than this are not used, even if no newer ones can be had: they may have been withdrawn.
 const USABLE_FOR_S: u64 = 24 * 3600;
-/// While there are usable keys, they are fetched no more often than this, whatever key ids tokens name.
-const MIN_REFRESH_INTERVAL_S: u64 = 60;
+/// While there are usable keys, they are fetched this often on average at most, whatever key ids tokens name.
+const REFRESH_INTERVAL_S: u64 = 60;
+/// So many fetches may be made at once, if there were none for some time: a key that was published
+/// right after a fetch is found then. Whoever invents key ids can use them up, and delays a new key
+/// by an interval.
+const MAX_REFRESHES: u64 = 4;
 /// Without usable keys nobody gets in, so a failed fetch is repeated sooner.
 const RETRY_INTERVAL_S: u64 = 5;
-/// A key id that its issuer did not know is not asked for again within this time.
-const ABSENT_FOR_S: u64 = 300;
+/// A key id that its issuer did not know is not asked for again within this time, and then within four
+/// times as long, and so on: a new key may take some seconds until it is served everywhere.
+const ABSENT_FOR_S: u64 = 5;
+/// The longest of these times.
+const MAX_ABSENT_FOR_S: u64 = 300;
 /// Absent key ids remembered per issuer at most.
 const MAX_ABSENT: usize = 128;
 /// Issuers whose keys are kept at most.
@@ -46,6 +54,8 @@ pub(crate) struct KeyCache<S> {
 #[derive(Debug, Default)]
 struct KeySet {
     keyring: RwLock<Arc<Keyring>>,
+    /// How many fetches have begun.
+    begun: AtomicU64,
     refresh: tokio::sync::Mutex<Refresh>,
 }
 
@@ -66,8 +76,16 @@ struct VerificationKey {
 #[derive(Debug, Default)]
 struct Refresh {
     attempted_at: Option<u64>,
-    /// Key ids that the issuer did not know, and when it was asked.
-    absent: HashMap<String, u64>,
+    /// Seconds that the fetches made so far use up, counted on from the last of them.
+    used_s: u64,
+    absent: HashMap<String, Absent>,
+}
+
+/// A key id that the issuer did not know.
+#[derive(Debug)]
+struct Absent {
+    asked_at: u64,
+    ask_again_after_s: u64,
 }
 
 impl<S: JwksSource> KeyCache<S> {
@@ -87,14 +105,19 @@ impl<S: JwksSource> KeyCache<S> {
         if let Some(key) = set.keyring().find_fresh(key_id, algorithm, now) {
             return Ok(key);
         }
+        let begun_before = set.begun.load(Ordering::Acquire);
         let mut refresh = set.refresh.lock().await;
         let keyring = set.keyring();
         if let Some(key) = keyring.find_fresh(key_id, algorithm, now) {
             return Ok(key); // fetched while this caller waited for its turn
         }
+        // A fetch that had begun before this caller came may have missed its key; a later one has not.
+        let is_answered =
+            set.begun.load(Ordering::Acquire) > begun_before && keyring.is_usable(now);
         let mut failure = None;
-        if refresh.is_due(&keyring, key_id, now) {
-            refresh.attempted_at = Some(now);
+        if !is_answered && refresh.is_due(&keyring, key_id, now) {
+            refresh.note_attempt(now);
+            set.begun.fetch_add(1, Ordering::AcqRel);
             match self.source.fetch(jwks_url).await.and_then(|jwks| Keyring::parse(&jwks, now)) {
                 Ok(keyring) => {
                     if keyring.find(key_id, algorithm).is_none() {
@@ -208,19 +231,42 @@ impl VerificationKey {
 
 impl Refresh {
     fn is_due(&self, keyring: &Keyring, key_id: &str, now: u64) -> bool {
-        let interval_s =
-            if keyring.is_usable(now) { MIN_REFRESH_INTERVAL_S } else { RETRY_INTERVAL_S };
-        let is_rested = self.attempted_at.is_none_or(|at| now.saturating_sub(at) >= interval_s);
-        // An absent key is no reason to fetch; keys that have aged are, whoever asks.
-        let is_absent =
-            self.absent.get(key_id).is_some_and(|at| now.saturating_sub(*at) < ABSENT_FOR_S);
-        is_rested && !(is_absent && keyring.is_younger_than(FRESH_FOR_S, now))
+        let since_s = self.attempted_at.map_or(u64::MAX, |at| now.saturating_sub(at));
+        if !keyring.is_usable(now) {
+            return since_s >= RETRY_INTERVAL_S;
+        }
+        if !keyring.is_younger_than(FRESH_FOR_S, now) {
+            return since_s >= REFRESH_INTERVAL_S; // keys that have aged are a reason, whoever asks
+        }
+        let is_absent = self.absent.get(key_id).is_some_and(|absent| absent.is_current(now));
+        let left_s = self.used_s.saturating_sub(since_s);
+        !is_absent && left_s <= (MAX_REFRESHES - 1) * REFRESH_INTERVAL_S
+    }
+
+    fn note_attempt(&mut self, now: u64) {
+        let since_s = self.attempted_at.map_or(u64::MAX, |at| now.saturating_sub(at));
+        self.used_s = self.used_s.saturating_sub(since_s).saturating_add(REFRESH_INTERVAL_S);
+        self.attempted_at = Some(now);
     }
 
     fn note_absent(&mut self, key_id: &str, now: u64) {
-        self.absent.retain(|_, at| now.saturating_sub(*at) < ABSENT_FOR_S);
-        if self.absent.len() < MAX_ABSENT {
-            self.absent.insert(key_id.to_owned(), now);
+        if let Some(absent) = self.absent.get_mut(key_id) {
+            let longer_s = absent.ask_again_after_s.saturating_mul(4).min(MAX_ABSENT_FOR_S);
+            *absent = Absent { asked_at: now, ask_again_after_s: longer_s };
+            return;
         }
+        if self.absent.len() >= MAX_ABSENT {
+            self.absent.retain(|_, absent| absent.is_current(now));
+        }
+        if self.absent.len() < MAX_ABSENT {
+            let absent = Absent { asked_at: now, ask_again_after_s: ABSENT_FOR_S };
+            self.absent.insert(key_id.to_owned(), absent);
+        }
+    }
+}
+
+impl Absent {
+    fn is_current(&self, now: u64) -> bool {
+        now.saturating_sub(self.asked_at) < self.ask_again_after_s
     }
 }

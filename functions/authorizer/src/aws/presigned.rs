@@ -174,7 +174,7 @@ fn decoded(value: &str) -> Option<String> {
     while let Some(byte) = bytes.next() {
         let is_plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let mut is_digit = || bytes.next().is_some_and(|byte| byte.is_ascii_hexdigit());
-        if !is_plain && !(byte == b'%' && is_digit() && is_digit()) {
+        if !(is_plain || byte == b'%' && is_digit() && is_digit()) {
             return None;
         }
     }

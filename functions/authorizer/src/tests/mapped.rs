@@ -12,7 +12,7 @@ const IDENTITY_CENTER: &str = "https://identitycenter.amazonaws.com/ssoins-69870
 const KEYS: &str = "https://keys.example/acme";
 
 /// A registration as an administrator writes it.
-fn registered(issuer: &str, mapping: Value) -> FakeDirectory {
+fn registered(issuer: &str, mapping: &Value) -> FakeDirectory {
     let mut item = json!({ "issuer": issuer, "jwks_url": KEYS, "audiences": ["weir"] });
     item.as_object_mut().unwrap().extend(mapping.as_object().unwrap().clone());
     let registration: Issuer = serde_json::from_value(item).unwrap();
@@ -24,7 +24,7 @@ fn registered(issuer: &str, mapping: Value) -> FakeDirectory {
 
 /// The same, without asking whether it makes sense.
 fn registered_somehow(issuer: &str, change: impl Fn(&mut Issuer)) -> FakeDirectory {
-    let mut directory = registered(issuer, json!({ "tenant_id": "acme", "role": "developer" }));
+    let mut directory = registered(issuer, &json!({ "tenant_id": "acme", "role": "developer" }));
     change(directory.issuers.get_mut(issuer).unwrap());
     directory
 }
@@ -103,7 +103,7 @@ fn identity_center_registration() -> Value {
 
 async fn context(
     issuer: &str,
-    registration: Value,
+    registration: &Value,
     claims: &Value,
 ) -> (Value, Value, Value, Value, Value) {
     let gateway = Gateway::with(registered(issuer, registration));
@@ -117,7 +117,7 @@ async fn context(
     )
 }
 
-async fn reason(issuer: &str, registration: Value, claims: &Value) -> &'static str {
+async fn reason(issuer: &str, registration: &Value, claims: &Value) -> &'static str {
     Gateway::with(registered(issuer, registration)).reason(&OTHER_KEY.bearer(claims)).await
 }
 
@@ -131,19 +131,19 @@ fn caller(texts: [&str; 5]) -> (Value, Value, Value, Value, Value) {
 async fn callers_of_four_products() {
     let oid = "5f2b0f7e-3c1d-4e8a-9b0a-1d2c3b4a5f6e";
     assert_eq!(
-        context(ENTRA, entra_registration(), &entra()).await,
+        context(ENTRA, &entra_registration(), &entra()).await,
         caller(["acme", oid, "user", "developer", ""])
     );
     assert_eq!(
-        context(OKTA, okta_registration(), &okta()).await,
+        context(OKTA, &okta_registration(), &okta()).await,
         caller(["acme", "00u1a2b3c4d5e6f7g8h9", "user", "developer", "weir/read"])
     );
     assert_eq!(
-        context(KEYCLOAK, keycloak_registration(), &keycloak()).await,
+        context(KEYCLOAK, &keycloak_registration(), &keycloak()).await,
         caller(["globex", "f:7a1e:9d6a0b42", "user", "tenant_admin", ""])
     );
     assert_eq!(
-        context(IDENTITY_CENTER, identity_center_registration(), &identity_center()).await,
+        context(IDENTITY_CENTER, &identity_center_registration(), &identity_center()).await,
         caller(["acme", "73d8d20b-a0b1-70a5-9c2d-5e6f7a8b9c0d", "user", "developer", ""])
     );
 }
@@ -151,7 +151,7 @@ async fn callers_of_four_products() {
 #[tokio::test]
 async fn a_program_at_entra_is_a_machine() {
     let claims = with(with(entra(), "roles", json!(["Weir.Machine"])), "idtyp", json!("app"));
-    let (_, _, kind, roles, _) = context(ENTRA, entra_registration(), &claims).await;
+    let (_, _, kind, roles, _) = context(ENTRA, &entra_registration(), &claims).await;
     assert_eq!((kind, roles), (json!("machine"), json!("machine")));
 }
 
@@ -159,10 +159,11 @@ async fn a_program_at_entra_is_a_machine() {
 async fn several_roles_are_all_given_and_others_ignored() {
     let roles =
         json!(["Weir.Admin", "Weir.Developer", "org_admin", "tenant_admin", "Weir.Auditor"]);
-    let (.., roles, _) = context(ENTRA, entra_registration(), &with(entra(), "roles", roles)).await;
+    let (.., roles, _) =
+        context(ENTRA, &entra_registration(), &with(entra(), "roles", roles)).await;
     assert_eq!(roles, "tenant_admin developer");
     let (.., roles, _) =
-        context(ENTRA, entra_registration(), &with(entra(), "roles", json!("Weir.Admin"))).await;
+        context(ENTRA, &entra_registration(), &with(entra(), "roles", json!("Weir.Admin"))).await;
     assert_eq!(roles, "tenant_admin", "one role may be a text");
 }
 
@@ -176,7 +177,7 @@ async fn who_has_no_role_is_refused_unless_the_registration_has_one_for_all() {
         json!([["Weir.Admin"]]),
     ] {
         let claims = with(entra(), "roles", roles);
-        assert_eq!(reason(ENTRA, entra_registration(), &claims).await, "no_role", "{claims}");
+        assert_eq!(reason(ENTRA, &entra_registration(), &claims).await, "no_role", "{claims}");
     }
     for access in [
         Value::Null,
@@ -186,7 +187,7 @@ async fn who_has_no_role_is_refused_unless_the_registration_has_one_for_all() {
         json!("weir"),
     ] {
         let claims = with(keycloak(), "resource_access", access);
-        let (.., roles, _) = context(KEYCLOAK, keycloak_registration(), &claims).await;
+        let (.., roles, _) = context(KEYCLOAK, &keycloak_registration(), &claims).await;
         assert_eq!(roles, "viewer", "{claims}");
     }
 }
@@ -206,7 +207,7 @@ async fn the_tenant_is_what_the_table_says_and_never_what_is_claimed() {
         (json!(["weir-acme-developers "]), "no_tenant"),
     ] {
         let claims = with(with(okta(), "groups", groups), "tenant_id", json!("globex"));
-        assert_eq!(reason(OKTA, okta_registration(), &claims).await, reason_expected, "{claims}");
+        assert_eq!(reason(OKTA, &okta_registration(), &claims).await, reason_expected, "{claims}");
     }
     // A table for tenants is the only thing that counts, should there be a tenant beside it.
     let directory = registered_somehow(OKTA, |issuer| issuer.tenant_claim = "groups".parse().ok());
@@ -221,26 +222,26 @@ async fn a_token_must_claim_what_is_required() {
     for (issuer, registration, claims, name, value) in [
         (
             ENTRA,
-            entra_registration(),
+            &entra_registration(),
             entra(),
             "tid",
             json!("00000000-0000-0000-0000-000000000000"),
         ),
-        (ENTRA, entra_registration(), entra(), "tid", Value::Null),
+        (ENTRA, &entra_registration(), entra(), "tid", Value::Null),
         (
             ENTRA,
-            entra_registration(),
+            &entra_registration(),
             entra(),
             "tid",
             json!({ "0": "8a5f1d0c-93a4-4a39-9d3d-0e4ff7e2a9c1" }),
         ),
-        (OKTA, okta_registration(), okta(), "cid", json!("0oaFOREIGN")),
-        (KEYCLOAK, keycloak_registration(), keycloak(), "typ", json!("ID")),
-        (KEYCLOAK, keycloak_registration(), keycloak(), "typ", json!("Refresh")),
-        (KEYCLOAK, keycloak_registration(), keycloak(), "email_verified", json!(false)),
+        (OKTA, &okta_registration(), okta(), "cid", json!("0oaFOREIGN")),
+        (KEYCLOAK, &keycloak_registration(), keycloak(), "typ", json!("ID")),
+        (KEYCLOAK, &keycloak_registration(), keycloak(), "typ", json!("Refresh")),
+        (KEYCLOAK, &keycloak_registration(), keycloak(), "email_verified", json!(false)),
         (
             IDENTITY_CENTER,
-            identity_center_registration(),
+            &identity_center_registration(),
             identity_center(),
             "aws:instance_account",
             json!("444455556666"),
@@ -250,15 +251,15 @@ async fn a_token_must_claim_what_is_required() {
         assert_eq!(reason(issuer, registration, &claims).await, "wrong_claim", "{claims}");
     }
     let claims = with(okta(), "cid", json!("0oaOTHER"));
-    assert_eq!(reason(OKTA, okta_registration(), &claims).await, "allowed");
+    assert_eq!(reason(OKTA, &okta_registration(), &claims).await, "allowed");
     let claims = with(entra(), "aud", json!("api://another"));
-    assert_eq!(reason(ENTRA, entra_registration(), &claims).await, "wrong_audience");
+    assert_eq!(reason(ENTRA, &entra_registration(), &claims).await, "wrong_audience");
 }
 
 #[tokio::test]
 async fn roles_beyond_a_tenant_are_given_only_where_the_registration_says_so() {
     let root = with(entra(), "roles", json!(["Weir.Root"]));
-    let (.., roles, _) = context(ENTRA, entra_registration(), &root).await;
+    let (.., roles, _) = context(ENTRA, &entra_registration(), &root).await;
     assert_eq!(roles, "org_admin");
     for role in [Role::OrgAdmin, Role::LobAdmin, Role::OrgAuditor] {
         let by_default = registered_somehow(ENTRA, |issuer| issuer.role = Some(role));
@@ -284,7 +285,7 @@ async fn an_id_that_cannot_be_one_is_refused() {
     ] {
         let claims = with(entra(), name, value);
         assert_eq!(
-            reason(ENTRA, entra_registration(), &claims).await,
+            reason(ENTRA, &entra_registration(), &claims).await,
             "unusable_subject",
             "{claims}"
         );
@@ -293,7 +294,7 @@ async fn an_id_that_cannot_be_one_is_refused() {
 
 #[tokio::test]
 async fn a_name_that_stands_twice_deep_inside_is_refused() {
-    let gateway = Gateway::with(registered(KEYCLOAK, keycloak_registration()));
+    let gateway = Gateway::with(registered(KEYCLOAK, &keycloak_registration()));
     let header = OTHER_KEY.header().to_string();
     let good = keycloak().to_string();
     assert_eq!(gateway.reason(&OTHER_KEY.bearer_of(&header, &good)).await, "allowed");
@@ -314,7 +315,7 @@ async fn a_name_that_stands_twice_deep_inside_is_refused() {
 
 #[tokio::test]
 async fn claims_nested_without_end_are_refused() {
-    let gateway = Gateway::with(registered(KEYCLOAK, keycloak_registration()));
+    let gateway = Gateway::with(registered(KEYCLOAK, &keycloak_registration()));
     let header = OTHER_KEY.header().to_string();
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let nested = format!("{}1{}", open.repeat(500), close.repeat(500));

@@ -236,7 +236,7 @@ impl Gateway {
     }
 
     fn with(directory: FakeDirectory) -> Self {
-        let sets = HashMap::from([
+        let key_sets = HashMap::from([
             (POOL_JWKS, jwks(&[&POOL_KEY])),
             (ACME_IDP_JWKS, jwks(&[&OTHER_KEY, &EC_KEY])),
             (GLOBEX_IDP_JWKS, jwks(&[&EC_KEY, &OTHER_KEY])),
@@ -246,7 +246,7 @@ impl Gateway {
             jwks_url: POOL_JWKS.into(),
             people_client_id: PEOPLE.into(),
         };
-        let jwks = Arc::new(FakeJwks { sets: Mutex::new(sets), ..FakeJwks::default() });
+        let jwks = Arc::new(FakeJwks { sets: Mutex::new(key_sets), ..FakeJwks::default() });
         let sts = Arc::new(FakeSts::default());
         let aws_tokens = AwsTokens::new(SERVER_ID, "eu-west-1,eu-central-1").unwrap();
         let state =

@@ -82,6 +82,110 @@ async fn a_header_that_asks_for_another_verification_is_refused() {
     assert_eq!(gateway.fetches(), 1, "no header leads to a fetch of its own");
 }
 
+/// Keys and their addresses are the issuer's; whatever a header says of them is not looked at.
+#[tokio::test]
+async fn a_key_id_is_a_name_and_nothing_else() {
+    let gateway = Gateway::new();
+    let claims = good().to_string();
+    let own_key = OTHER_KEY.jwk();
+    for (header, reason) in [
+        (json!({ "alg": "RS256", "kid": "../../../../dev/null" }), "unknown_key"),
+        (json!({ "alg": "RS256", "kid": "https://evil.example/jwks.json" }), "unknown_key"),
+        (json!({ "alg": "RS256", "kid": "' OR '1'='1" }), "unknown_key"),
+        (json!({ "alg": "RS256", "kid": "pool/key+1=\u{0}" }), "unknown_key"),
+        (json!({ "alg": "RS256", "kid": "POOL/KEY+1=" }), "unknown_key"),
+        (
+            json!({ "alg": "RS256", "kid": OTHER_KEY.id, "jku": "https://evil.example/jwks.json" }),
+            "unknown_key",
+        ),
+        (json!({ "alg": "RS256", "kid": OTHER_KEY.id, "jwk": own_key }), "unknown_key"),
+        (json!({ "alg": "RS256", "kid": POOL_KEY.id, "jwk": own_key }), "wrong_signature"),
+        (
+            json!({ "alg": "RS256", "kid": POOL_KEY.id, "x5u": "https://evil.example/c.pem" }),
+            "wrong_signature",
+        ),
+        (
+            json!({ "alg": "RS256", "kid": POOL_KEY.id, "x5c": ["MIIB"], "x5t": "x" }),
+            "wrong_signature",
+        ),
+        (json!({ "alg": "RS256", "kid": [POOL_KEY.id] }), "malformed"),
+        (json!({ "alg": ["RS256"], "kid": POOL_KEY.id }), "malformed"),
+        (json!({ "alg": "RS256", "kid": { "id": POOL_KEY.id } }), "malformed"),
+        (json!({ "alg": Value::Null, "kid": POOL_KEY.id }), "malformed"),
+    ] {
+        // Signed by a key that its sender has, as it would be.
+        let token = OTHER_KEY.bearer_of(&header.to_string(), &claims);
+        assert_eq!(gateway.reason(&token).await, reason, "{header}");
+    }
+    assert!(gateway.fetches() <= 4, "{}", gateway.fetches());
+}
+
+#[tokio::test]
+async fn parts_that_are_no_json_texts_are_refused() {
+    let gateway = Gateway::new();
+    let header = POOL_KEY.header().to_string();
+    let good = good().to_string();
+    for (header, claims) in [
+        (format!(" {header}\n"), format!("{good}{good}")),
+        (header.clone(), format!("{good} x")),
+        (header.clone(), format!("\u{feff}{good}")),
+        (header.clone(), "null".to_owned()),
+        (header.clone(), "\"text\"".to_owned()),
+        (header.clone(), "[".repeat(5_000)),
+        (header.clone(), good.replacen('{', "{\"a\":NaN,", 1)),
+        (header.clone(), good.replacen('{', "{\"a\":1e999,", 1)),
+        (header.clone(), good.replacen('{', "{\"a\":\"\\ud800\",", 1)),
+        (header.clone(), good.replacen("exp\":", "exp\":0", 1)),
+        (header.clone(), good.replace('"', "'")),
+        (format!("{header},"), good.clone()),
+    ] {
+        let token = POOL_KEY.bearer_of(&header, &claims);
+        assert_eq!(gateway.reason(&token).await, "malformed", "{header} {claims:.60}");
+    }
+    // Whitespace around and within is JSON; what is signed stays what is read.
+    let spaced = good.replace("\":", "\" : ");
+    assert_eq!(
+        gateway.reason(&POOL_KEY.bearer_of(&format!(" {header}\n"), &spaced)).await,
+        "allowed"
+    );
+    // Neither is a part that is no UTF-8, or encoded in another way.
+    let sign = |part: String| {
+        let signature =
+            jsonwebtoken::crypto::sign(part.as_bytes(), &POOL_KEY.private, POOL_KEY.algorithm)
+                .unwrap();
+        format!("Bearer {part}.{signature}")
+    };
+    let header = URL_SAFE_NO_PAD.encode(POOL_KEY.header().to_string());
+    let invalid = [good.as_bytes().split_last().unwrap().1, b",\"x\":\"\xff\"}"].concat();
+    let claims = URL_SAFE_NO_PAD.encode(&good);
+    assert_eq!(gateway.reason(&sign(format!("{header}.{claims}"))).await, "allowed");
+    for part in [
+        format!("{header}.{}", URL_SAFE_NO_PAD.encode(invalid)),
+        format!("{header}.{}", STANDARD.encode(format!("{good}  "))),
+        format!("{header}.{claims} "),
+        format!("{header}.\n{claims}"),
+        format!("{header}%2E{claims}"),
+        format!(".{claims}"),
+        format!("{header}."),
+    ] {
+        assert_eq!(gateway.reason(&sign(part.clone())).await, "malformed", "{part}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_not_even_parsed() {
+    let gateway = Gateway::new();
+    let huge = with(good(), "padding", json!("x".repeat(8 * 1024)));
+    assert_eq!(gateway.reason(&POOL_KEY.bearer(&huge)).await, "too_large");
+    assert_eq!(
+        gateway.reason(&format!("Bearer {}", "!".repeat(10 * 1024 * 1024))).await,
+        "too_large"
+    );
+    assert_eq!(gateway.fetches(), 0);
+    let large = with(good(), "padding", json!("x".repeat(4 * 1024)));
+    assert_eq!(gateway.reason(&POOL_KEY.bearer(&large)).await, "allowed");
+}
+
 #[tokio::test]
 async fn a_token_without_signature_is_refused() {
     let gateway = Gateway::new();

@@ -135,7 +135,7 @@ fn encoded(name: &str, value: &str) -> String {
     format!("{name}={}", utf8_percent_encode(value, ENCODED))
 }
 
-/// SigV4 (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
+/// Signature Version 4 (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
 fn signature(
     credentials: &Credentials,
     host: &str,
@@ -175,7 +175,7 @@ fn signature(
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// STS, as far as it knows these credentials.
