@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use jiff::civil::Date;
@@ -14,10 +14,10 @@ use crate::{
 /// Entries of one page.
 const PAGE: usize = 3;
 
-/// Chains, files and entries in memory, which can be made to fail.
-#[derive(Debug, Default)]
+/// Chains, files and entries in memory, which can be made to fail. A clone is the same one.
+#[derive(Debug, Default, Clone)]
 pub struct InMemoryAudit {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]

@@ -85,10 +85,11 @@ pub async fn read(
     while budget > 0 {
         let notes = store.segments(chain, before, NOTES).await?;
         let Some(oldest) = notes.last().map(|note| note.first) else { return Ok(page) };
-        let wanted: Vec<&SegmentNote> =
-            notes.iter().filter(|note| filter.may_be_in(note)).collect();
-        let mut found = stream::iter(wanted.iter().take(budget))
-            .map(|note| async move { (note.first, lines(files, note).await) })
+        let wanted: Vec<SegmentNote> =
+            notes.into_iter().filter(|note| filter.may_be_in(note)).collect();
+        let all = wanted.len();
+        let mut found = stream::iter(wanted.into_iter().take(budget))
+            .map(|note| async move { (note.first, lines(files, &note).await) })
             .buffered(TOGETHER);
         let mut looked = 0;
         while let Some((first, records)) = found.next().await {
@@ -107,7 +108,7 @@ pub async fn read(
             before = before.min(first);
         }
         drop(found);
-        if looked == wanted.len() {
+        if looked == all {
             before = before.min(oldest);
         }
         if before <= 1 {

@@ -2,6 +2,7 @@
 
 mod administration;
 mod alerts;
+mod audit;
 mod billing;
 mod client;
 mod configuration;
@@ -20,6 +21,7 @@ mod seeding;
 mod settlement;
 
 pub use crate::administration::Administration;
+pub use crate::audit::AuditTable;
 pub use crate::billing::BillingBooks;
 pub use crate::content::Content;
 pub use client::client;

@@ -1,5 +1,7 @@
 //! Objects in one bucket of S3: the only code that knows its SDK.
 
+#[cfg(feature = "audit")]
+mod audit;
 #[cfg(feature = "reconciliation")]
 mod source;
 

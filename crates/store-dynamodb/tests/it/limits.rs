@@ -18,10 +18,10 @@ use tenancy::Role;
 
 use crate::support::{NOON, TABLE, dynamodb};
 
-const TENANCY: &str = "tenancy";
+pub(crate) const TENANCY: &str = "tenancy";
 
 /// A `tenancy` table like the template's beside the ledger, with two lines of business and three tenants.
-async fn tables() -> (Client, LimitTables) {
+pub(crate) async fn tables() -> (Client, LimitTables) {
     let client = dynamodb().await;
     let mut create =
         client.create_table().table_name(TENANCY).billing_mode(BillingMode::PayPerRequest);
@@ -68,7 +68,7 @@ async fn tables() -> (Client, LimitTables) {
     (client.clone(), LimitTables::new(client, TENANCY.to_owned(), ledger))
 }
 
-async fn put(client: &Client, table: &str, pk: &str, sk: &str, item: serde_json::Value) {
+pub(crate) async fn put(client: &Client, table: &str, pk: &str, sk: &str, item: serde_json::Value) {
     let item: std::collections::HashMap<String, AttributeValue> =
         serde_dynamo::to_item(item).unwrap();
     let put = client.put_item().table_name(table).set_item(Some(item));

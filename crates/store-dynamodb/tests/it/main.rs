@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod administration;
+mod audit;
 mod billing;
 mod configuration;
 mod content;
