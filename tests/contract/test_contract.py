@@ -2,6 +2,7 @@
 
 import json
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -31,9 +32,11 @@ CONDITIONAL = {
     "UploadsBucketPolicy": "as MeteringDeadLetterQueuePolicy",
     "LakeBucketPolicy": "as MeteringDeadLetterQueuePolicy",
     "StatementsBucketPolicy": "as MeteringDeadLetterQueuePolicy",
+    "AuditBucketPolicy": "as MeteringDeadLetterQueuePolicy",
+    "AuditDeadLetterQueuePolicy": "as MeteringDeadLetterQueuePolicy",
     **{
         f"{name}Query": "the local AWS knows no saved queries; there, infra/queries is run from its files"
-        for name in ["CacheSavings", "CostByDay", "CostByLob", "CostByModel", "CostByProvider", "CostByTenant", "ErrorRates", "TopUsers"]
+        for name in ["CacheSavings", "CostByDay", "CostByLob", "CostByModel", "CostByProvider", "CostByTenant", "DeniedChanges", "ErrorRates", "TopUsers", "WhoChangedWhat"]
     },
     "ReadBillsPolicy": "if there is a data export to reconcile with",
     "ReadInvocationLogsPolicy": "if there is a log of model invocations",
@@ -107,6 +110,25 @@ ROUTES = {
     "GET /v1/limits/{scope+}",
     "PUT /v1/limits/{scope+}",
     "POST /v1/limits/{scope+}",
+    "GET /v1/statements",
+    "GET /v1/statements/{period}",
+    "POST /v1/statements/{period}/draft",
+    "GET /v1/months",
+    "GET /v1/months/{period}",
+    "POST /v1/months/{period}/close",
+    "GET /v1/billing/entries",
+    "POST /v1/billing/entries",
+    "GET /v1/billing/plans",
+    "PUT /v1/billing/plans",
+    "GET /v1/reconciliations",
+    "GET /v1/reconciliations/{period}",
+    "POST /v1/reconciliations/{period}",
+    "GET /v1/audit",
+    "GET /v1/audit/verify",
+    "GET /v1/prices",
+    "GET /v1/prices/overrides",
+    "PUT /v1/prices/overrides/{version}",
+    "DELETE /v1/prices/overrides/{version}",
     "GET /v1/lobs",
     "GET /v1/lobs/{lob_id}",
     "PUT /v1/lobs/{lob_id}",
@@ -151,8 +173,9 @@ def test_an_unknown_route_or_method_reaches_the_function() -> None:
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if not name.startswith("ANY")])
 def test_every_operation_is_documented(name: str) -> None:
     operation = OPERATIONS[name]
-    assert {"operationId", "summary", "description", "tags", "responses"} <= operation.keys()
-    assert {"200", "401", "403", "500"} <= operation["responses"].keys()
+    assert {"operationId", "summary", "description", "tags", "responses", "x-weir-permission"} <= operation.keys()
+    assert {"401", "403", "500"} <= operation["responses"].keys()
+    assert {"200", "201", "202"} & operation["responses"].keys()
     for status, response in operation["responses"].items():
         if status >= "400":
             schema = response["content"]["application/json"]["schema"]
@@ -372,8 +395,9 @@ def test_every_function_has_its_own_role(name: str) -> None:
     assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
 
 
-def test_failed_stream_records_are_kept() -> None:
-    event = functions()["MeteringAggregatorFunction"]["Properties"]["Events"]["UsageRecorded"]["Properties"]
+@pytest.mark.parametrize(("name", "trigger"), [("MeteringAggregatorFunction", "UsageRecorded"), ("AuditFunction", "EntryNoted")])
+def test_failed_stream_records_are_kept(name: str, trigger: str) -> None:
+    event = functions()[name]["Properties"]["Events"][trigger]["Properties"]
     assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert event["BisectBatchOnFunctionError"] is True
     assert event["StartingPosition"] == "TRIM_HORIZON"
@@ -405,6 +429,8 @@ def test_tables_are_reached_by_named_keys_only(role: str, statement: dict[str, A
     assert "dynamodb:Scan" not in actions, role
     if statement["Sid"] == "ForgetLateChanges":
         assert statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["PERIOD#LATE"]
+    elif statement["Sid"] == "SetOwnPrices":
+        assert statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["CATALOG"]
     elif statement["Sid"] == "RegisterCallers":
         keys = ["CLIENT#*", "AWSROLE#*", "CALLERS#*", "UNFINISHED"]
         assert statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == keys
@@ -513,6 +539,33 @@ def test_billing_writes_books_and_nothing_else_of_the_ledger() -> None:
     assert "dynamodb:UpdateItem" not in books["Action"], "an entry is written once"
 
 
+def test_usage_writes_meters_and_books_and_no_usage() -> None:
+    """By the patterns of IAM: ``*`` stands for anything, ``#`` included."""
+    writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+    changing = [
+        statement
+        for role, statement in statements()
+        if role == "UsageRole" and writes & set(as_list(statement["Action"])) and ["LedgerTable", "Arn"] in attributes(statement)
+    ]
+
+    def may_write(key: str) -> set[str]:
+        found = set()
+        for statement in changing:
+            conditions = statement["Condition"]
+            wanted = conditions["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+            unwanted = conditions.get("ForAllValues:StringNotLike", {}).get("dynamodb:LeadingKeys", [])
+            if any(fnmatchcase(key, it) for it in wanted) and not any(fnmatchcase(key, it) for it in unwanted):
+                found.add(statement["Sid"])
+        return found
+
+    for key in ("ORG", "ORG#SHARD#1-0", "LOB#retail", "TENANT#acme", "TENANT#acme#SHARD#1-2"):
+        assert may_write(key) == {"RenewMeters"}, key
+    for key in ("ORG#BILLING", "LOB#retail#BILLING", "TENANT#acme#BILLING"):
+        assert may_write(key) == {"BookEntries"}, key
+    for key in ("TENANT#acme#USAGE#0", "TENANT#acme#ROLLUP", "LOB#retail#ROLLUP", "PERIOD#LATE", "HEALTH"):
+        assert may_write(key) == set(), key
+
+
 def test_tenants_changes_no_usage_and_deletes_nothing_of_a_tenants() -> None:
     """By the patterns of IAM, as above."""
     own = [statement for role, statement in statements() if role == "TenantsRole"]
@@ -548,6 +601,46 @@ def test_statements_are_kept() -> None:
     assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
     expiring = [rule for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"] if "Expiration" in json.dumps(rule)]
     assert {rule.get("Prefix") for rule in expiring} == {"drafts/"}
+
+
+def test_the_audit_trail_is_locked_and_kept() -> None:
+    bucket = template()["Resources"]["AuditBucket"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    properties = bucket["Properties"]
+    assert properties["ObjectLockEnabled"] is True
+    retention = properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert retention == {"Mode": {"Ref": "AuditRetentionMode"}, "Days": {"Ref": "AuditRetentionDays"}}
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert all(properties["PublicAccessBlockConfiguration"].values())
+    assert "Expiration" not in json.dumps(properties["LifecycleConfiguration"])
+
+
+def test_only_audit_writes_the_trail_and_nobody_deletes_it() -> None:
+    granted = {
+        (role, action)
+        for role, statement in statements()
+        if "AuditBucket" in json.dumps(statement["Resource"])
+        for action in as_list(statement["Action"])
+    }
+    assert granted == {
+        ("AuditRole", "s3:GetObject"),
+        ("AuditRole", "s3:PutObject"),
+        ("AuditRole", "s3:ListBucket"),
+        ("AuditApiRole", "s3:GetObject"),
+        ("AuditApiRole", "s3:ListBucket"),
+    }
+    writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    chains = {
+        role
+        for role, statement in statements()
+        if writes & set(as_list(statement["Action"])) and ["TenancyTable", "Arn"] in attributes(statement)
+        for pattern in statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        if any(fnmatchcase(key, pattern) for key in ("AUDIT#HEADS", "AUDIT#CHAIN#org", "AUDIT#CHAIN#tenant=acme"))
+    }
+    assert chains == {"AuditRole"}
+    own = [statement for role, statement in statements() if role in {"AuditRole", "AuditApiRole"}]
+    changing = [statement["Sid"] for statement in own if writes & set(as_list(statement["Action"]))]
+    assert changing == ["KeepChains"], "nobody changes what was noted"
 
 
 def test_every_role_takes_the_permissions_boundary() -> None:
@@ -599,6 +692,7 @@ def test_outputs_are_what_the_local_stack_is_driven_by() -> None:
         "TenantAccessRoleArn",
         "InvokeFunctionName",
         "AuthorizerFunctionName",
+        "ServerId",
         "MeteringAggregatorFunctionName",
     } <= template()["Outputs"].keys()
 
@@ -618,4 +712,3 @@ def test_saved_queries_are_the_files() -> None:
 def test_queries_bound_the_days_that_they_read() -> None:
     for path in (ROOT / "infra/queries").glob("*.sql"):
         assert "WHERE dt >= " in path.read_text(), path
-        "ServerId",

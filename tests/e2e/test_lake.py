@@ -19,7 +19,12 @@ from simulator import messages
 from stack import ROOT, ROUTES, Caller, Stack
 from waiting import until
 
-QUERIES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "infra/queries").glob("*.sql")}
+#: The saved queries on usage; those on the audit trail are test_audit.py's.
+QUERIES = {
+    path.stem: text
+    for path in (ROOT / "infra/queries").glob("*.sql")
+    if "FROM usage\n" in (text := path.read_text(encoding="utf-8"))
+}
 #: A query's sums of its groups, by what they are of.
 Sums = dict[tuple[str, ...], tuple[int, ...]]
 Record = dict[str, Any]

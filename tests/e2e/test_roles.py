@@ -199,6 +199,38 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
             ),
         },
     ),
+    "AuditFunctionName": (
+        {
+            "read what is noted": query(TENANCY, OWN),
+            "move a head": update(TENANCY, "AUDIT#HEADS"),
+            "note an entry's place": write(TENANCY, "AUDIT#CHAIN#org"),
+            "read a record": fetch("AuditBucketName", f"audit/{NOBODY}"),
+        },
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "change what is noted": update(TENANCY, "ORG"),
+            "forget a record": delete(TENANCY, "AUDIT#CHAIN#org"),
+            "delete a record": lambda thief: thief.s3.delete_object(
+                Bucket=thief.stack.outputs["AuditBucketName"], Key=f"audit/{NOBODY}"
+            ),
+            "read usage": query(LEDGER, USAGE),
+            "read content": read(CONTENT, OWN),
+            "open a tenant's session": open_session,
+        },
+    ),
+    "AuditApiFunctionName": (
+        {"read a head": read(TENANCY, "AUDIT#HEADS"), "read a record": fetch("AuditBucketName", f"audit/{NOBODY}")},
+        {
+            "move a head": update(TENANCY, "AUDIT#HEADS"),
+            "note an entry's place": write(TENANCY, "AUDIT#CHAIN#org"),
+            "change a tenant": write(TENANCY, OWN),
+            "write a record": lambda thief: thief.s3.put_object(
+                Bucket=thief.stack.outputs["AuditBucketName"], Key=f"audit/{NOBODY}", Body=b""
+            ),
+            "read usage": query(LEDGER, USAGE),
+            "open a tenant's session": open_session,
+        },
+    ),
     "BillingFunctionName": (
         {"read usage": query(LEDGER, USAGE), "keep books": write(LEDGER, BILLING)},
         {

@@ -155,6 +155,32 @@ SAMPLES = [
     Sample("GET", "/v1/limits/{scope+}"),
     Sample("PUT", "/v1/limits/{scope+}"),
     Sample("POST", "/v1/limits/{scope+}"),
+    # And of these test_billing.py's.
+    *(
+        Sample(method, f"/v1/{path}")
+        for method, path in [
+            ("GET", "statements"),
+            ("GET", "statements/{period}"),
+            ("POST", "statements/{period}/draft"),
+            ("GET", "months"),
+            ("GET", "months/{period}"),
+            ("POST", "months/{period}/close"),
+            ("GET", "billing/entries"),
+            ("POST", "billing/entries"),
+            ("GET", "billing/plans"),
+            ("PUT", "billing/plans"),
+            ("GET", "reconciliations"),
+            ("GET", "reconciliations/{period}"),
+            ("POST", "reconciliations/{period}"),
+            ("GET", "prices"),
+            ("GET", "prices/overrides"),
+            ("PUT", "prices/overrides/{version}"),
+            ("DELETE", "prices/overrides/{version}"),
+        ]
+    ),
+    # And of these test_audit.py's.
+    Sample("GET", "/v1/audit"),
+    Sample("GET", "/v1/audit/verify"),
     # And of these test_tenants.py's.
     *(
         Sample(method, f"/v1/{path}")
@@ -324,7 +350,7 @@ class World:
         """Where a sample goes."""
         named = thing or model or sample.model or "nova-pro"
         path = sample.path.replace("{id}", quote(named, safe="")).replace("{version}", "1")
-        path = path.replace("{call_id}", uuid.uuid4().hex).replace("{scope+}", "org")
+        path = path.replace("{call_id}", uuid.uuid4().hex).replace("{scope+}", "org").replace("{period}", "2026-01")
         path = path.replace("{lob_id}", "no-such-lob").replace("{tenant_id}", "no-such-tenant").replace("{username}", "nobody%40acme.example")
         path = path.replace("{client_id}", "nosuchclient").replace("{account_id}", "111122223333").replace("{role_name}", "no-such-role")
         return self.stack.base_url.removesuffix("/v1") + path

@@ -81,6 +81,7 @@ def environment(stack: dict[str, Any]) -> dict[str, str]:
         "UPLOADS_BUCKET": outputs["UploadsBucketName"],
         "TENANT_ACCESS_ROLE_ARN": developer_role(stack),
         "WEBSOCKET_ENDPOINT": f"{stack['aws_endpoint_url']}/_aws/execute-api/{outputs['SocketApiId']}/live",
+        "AUDIT_BUCKET": outputs["AuditBucketName"],
         "LAKE_BUCKET": outputs["LakeBucketName"],
         "STATEMENTS_BUCKET": outputs["StatementsBucketName"],
         "EVENT_BUS_NAME": outputs["EventBusName"],
