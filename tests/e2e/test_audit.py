@@ -122,6 +122,7 @@ def noted(admin: Caller, tenant: Caller, tenants_of_module: Tenants) -> list[Rec
 def test_what_was_done_and_what_was_refused_is_in_the_tenants_chain(noted: list[Record], tenant: Caller) -> None:
     denied, allowed = noted
     assert (allowed["action"], allowed["decision"], allowed["tenant_id"]) == ("limits.set", "allow", "globex")
+    assert {record["principal_kind"] for record in noted} == {"user"}
     assert allowed["subject"] == f"tenants/{tenant.tenant_id}"
     assert (allowed["before"], allowed["after"][0]["amount"]) == ([], 2**53 + 1)
     assert (denied["decision"], denied["tenant_id"], denied["roles"]) == ("deny", tenant.tenant_id, ["viewer"])

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tenancy::{LobId, PrincipalId, ProjectId, Role, TenantId};
+use tenancy::{LobId, PrincipalId, PrincipalKind, ProjectId, Role, TenantId};
 
 use crate::{
     Calendar, Counter, Counters, LimitRule, Meter, MeterLayout, Minute, ModelSelector, Scope,
@@ -105,6 +105,9 @@ pub struct AuditEntry {
     pub subject: String,
     /// Who did it.
     pub principal_id: PrincipalId,
+    /// What kind of caller that is; not said by entries from before it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_kind: Option<PrincipalKind>,
     /// The tenant that they belong to.
     pub tenant_id: TenantId,
     /// What they are there.

@@ -23,6 +23,7 @@ pub(crate) fn entry<S, P>(
         action: action.to_owned(),
         subject: subject.into(),
         principal_id: context.principal.id.clone(),
+        principal_kind: Some(context.principal.kind),
         tenant_id: context.tenant_id.clone(),
         roles: context.roles.clone(),
         is_allowed: true,

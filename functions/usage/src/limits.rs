@@ -166,6 +166,7 @@ pub(crate) fn blank_entry(
         action: action.to_owned(),
         subject: subject.to_owned(),
         principal_id: context.principal.id.clone(),
+        principal_kind: Some(context.principal.kind),
         tenant_id: context.tenant_id.clone(),
         roles: context.roles.clone(),
         is_allowed: true,

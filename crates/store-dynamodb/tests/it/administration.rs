@@ -85,6 +85,7 @@ fn entry(number: u32, subject: &str) -> AuditEntry {
         action: "tenant.changed".to_owned(),
         subject: subject.to_owned(),
         principal_id: "u-1".to_owned().try_into().unwrap(),
+        principal_kind: None,
         tenant_id: tenant_id("globex"),
         roles: BTreeSet::from([Role::OrgAdmin]),
         is_allowed: true,

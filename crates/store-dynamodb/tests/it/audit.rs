@@ -11,7 +11,7 @@ use audit::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store_dynamodb::AuditTable;
-use tenancy::Role;
+use tenancy::{PrincipalKind, Role};
 
 use crate::limits::{TENANCY, put, tables};
 use crate::support::NOON;
@@ -27,6 +27,7 @@ fn entry(number: i64, tenant: &str) -> AuditEntry {
         action: "limits.set".into(),
         subject: "tenants/acme".into(),
         principal_id: "u-1".to_owned().try_into().unwrap(),
+        principal_kind: Some(PrincipalKind::Machine),
         tenant_id: tenant.parse().unwrap(),
         roles: BTreeSet::from([Role::OrgAdmin]),
         is_allowed: false,
@@ -91,6 +92,14 @@ async fn what_was_noted_comes_into_its_owners_chain_once() {
     let found = numbers(&table, &files, &acme()).await;
     assert_eq!(found.len(), 250);
     assert_eq!(found[..3], ["e-003", "e-004", "e-000"]);
+    let page = read(&table, &files, &acme(), &Filter::default(), None, 1).await.unwrap();
+    let last = page.records.first().unwrap();
+    let is = |name: &str, value: Value| assert_eq!(last.get(name), Some(&value));
+    is("principal_kind", json!("machine"));
+    is("roles", json!(["org_admin"]));
+    is("decision", json!("deny"));
+    is("before", json!([{"amount": u64::MAX, "share": "0.25"}]));
+    is("details", json!({}));
     let both = Both { table: &table, files: &files };
     assert_eq!(both.verify(&acme()).await, (1, 250));
     assert_eq!(both.verify(&"tenant=globex".parse().unwrap()).await, (1, 1));

@@ -103,6 +103,7 @@ fn entry(number: u32, subject: &str) -> AuditEntry {
         action: "limits.set".into(),
         subject: subject.into(),
         principal_id: "u-1".to_owned().try_into().unwrap(),
+        principal_kind: None,
         tenant_id: "acme".parse().unwrap(),
         roles: BTreeSet::from([Role::OrgAdmin]),
         is_allowed: true,

@@ -57,6 +57,7 @@ fn change(number: u32, revision: u64, write: OverridesWrite) -> OverridesChange 
         action: "prices.set".into(),
         subject: format!("prices/overrides/{}", write.version()),
         principal_id: "u-1".to_owned().try_into().unwrap(),
+        principal_kind: None,
         tenant_id: "acme".parse().unwrap(),
         roles: BTreeSet::from([Role::OrgAdmin]),
         is_allowed: true,
