@@ -23,6 +23,8 @@ class Tenants:
     _scopes: list[str] = field(default_factory=list)
     _clients: list[str] = field(default_factory=list)
     _shards: list[str] = field(default_factory=list)
+    _people: list[str] = field(default_factory=list)
+    _groups: list[str] = field(default_factory=list)
 
     @cached_property
     def _cognito(self) -> Any:
@@ -86,6 +88,19 @@ class Tenants:
         credentials = {"client_id": client_id, "client_secret": client["ClientSecret"]}
         return Caller(self.stack, tenant_id, lob_id, self.stack.client_credentials(credentials), client_id)
 
+    def person(self, of: Caller, role: str) -> Caller:
+        """A new person in a role of a tenant, signed in."""
+        pool, group = self.stack.outputs["UserPoolId"], f"{of.tenant_id}:{role}"
+        username, password = f"{role}-{secrets.token_hex(4)}@example.com", f"Aa1-{secrets.token_hex(12)}"
+        self._cognito.create_group(UserPoolId=pool, GroupName=group)
+        self._groups.append(group)
+        self._cognito.admin_create_user(UserPoolId=pool, Username=username, MessageAction="SUPPRESS")
+        self._people.append(username)
+        self._cognito.admin_set_user_password(UserPoolId=pool, Username=username, Password=password, Permanent=True)
+        self._cognito.admin_add_user_to_group(UserPoolId=pool, Username=username, GroupName=group)
+        token = self.stack.sign_in(username, password)["AccessToken"]
+        return Caller(self.stack, of.tenant_id, of.lob_id, token)
+
     def _put(self, scope: str, entitlements: dict[str, Any]) -> None:
         self._scopes.append(scope)
         common = {"PK": scope, "status": "active", "entitlement_version": 1}
@@ -129,6 +144,11 @@ class Tenants:
         for client_id in self._clients:
             self._cognito.delete_user_pool_client(UserPoolId=self.stack.outputs["UserPoolId"], ClientId=client_id)
             self._tenancy.delete_item(Key={"PK": f"CLIENT#{client_id}", "SK": "META"})
+        pool = self.stack.outputs["UserPoolId"]
+        for username in self._people:
+            self._cognito.admin_delete_user(UserPoolId=pool, Username=username)
+        for group in self._groups:
+            self._cognito.delete_group(UserPoolId=pool, GroupName=group)
         for partition in self._shards:
             self._empty(partition, self._ledger)
         for scope in self._scopes:

@@ -165,7 +165,7 @@ def test_a_suspended_tenants_role_is_denied(stack: Stack, acme: Caller, tenants:
     tenant = tenants.tenant(tenants.lob(), ["nova-lite"])
     role = make_role(tenant.tenant_id)
     of_tenant = caller(tenant, token(stack, role))
-    assert [model.id for model in of_tenant.openai.models.list()] == ["nova-lite"]
+    assert "nova-lite" in [model.id for model in of_tenant.openai.models.list()]
     tenants.change(f"TENANT#{tenant.tenant_id}", status="suspended")
     # The next model call is refused by admission, whatever API Gateway remembers of the token; a new token, by the authorizer.
     with pytest.raises(PermissionDeniedError):

@@ -147,7 +147,11 @@ fn e2e_on(
     outcomes: &mut Vec<Outcome>,
 ) -> Result<()> {
     let examples = build_clients(layout)?;
-    for (title, venv, folder) in [("e2e", clients, "tests/e2e"), ("watch", tools, "tests/watch")] {
+    for (title, venv, folder) in [
+        ("e2e", clients, "tests/e2e"),
+        ("isolation", clients, "tests/isolation"),
+        ("watch", tools, "tests/watch"),
+    ] {
         let mut pytest = pytest(layout, venv, ports, folder);
         pytest.env("WEIR_STACK", layout.stack_file()).env("WEIR_EXAMPLES", &examples);
         check(layout, outcomes, title, &mut pytest)?;

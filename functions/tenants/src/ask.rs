@@ -116,9 +116,9 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// Whether the caller says that it means to make something new.
-    pub(crate) fn says_new(&self) -> bool {
-        self.header(&header::IF_NONE_MATCH) == Some("*")
+    /// Whether the caller says that it means to change something that is there.
+    pub(crate) fn says_known(&self) -> bool {
+        self.header(&header::IF_MATCH).is_some()
     }
 
     /// The body, which is an object in JSON or, if the content type says so, in YAML.

@@ -165,14 +165,12 @@ async fn create(
         Ok(id) => id,
         Err(error) => return Err(invalid("tenant_id", format!("{error}."))),
     };
-    let is_taken = state.store.tenant(&id).await.map_err(store_failed)?.is_some();
-    if is_taken {
-        let taken = "This id is taken. Choose another one.";
-        return Err(if ask.says_new() {
-            conflict("id_taken", taken)
-        } else {
-            unknown(id.as_str())
-        });
+    // Who wants to change one learns the same of another's and of none. Who makes one has to learn that its id is taken.
+    if ask.says_known() {
+        return Err(unknown(id.as_str()));
+    }
+    if state.store.tenant(&id).await.map_err(store_failed)?.is_some() {
+        return Err(conflict("id_taken", "This id is taken. Choose another one."));
     }
     ask.is_creating(!is_dry_run)?;
     let mut said = Map::new();

@@ -60,12 +60,12 @@ async fn an_id_that_is_anothers_is_taken_and_nothing_more() {
 async fn a_change_says_what_it_changes() {
     for (header, value, existing, absent) in [
         ("", "", 428, 428),
-        ("If-Match", "\"7\"", 200, 412),
-        ("If-Match", "W/\"7\"", 200, 412),
-        ("If-Match", "\"6\", \"7\"", 200, 412),
-        ("If-Match", "*", 200, 412),
-        ("If-Match", "\"6\"", 412, 412),
-        ("If-Match", "7", 412, 412),
+        ("If-Match", "\"7\"", 200, 404),
+        ("If-Match", "W/\"7\"", 200, 404),
+        ("If-Match", "\"6\", \"7\"", 200, 404),
+        ("If-Match", "*", 200, 404),
+        ("If-Match", "\"6\"", 412, 404),
+        ("If-Match", "7", 412, 404),
         ("If-None-Match", "*", 412, 201),
         ("If-None-Match", "\"7\"", 412, 400),
     ] {
