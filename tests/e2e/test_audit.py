@@ -99,7 +99,7 @@ def records(caller: Caller, **query: str) -> list[Record]:
 
 def set_limit(caller: Caller, tenant: Caller, amount: int) -> int:
     """Tries to set a tenant's limit; the status."""
-    body = {"limits": [{"id": "audited", "metric": "requests", "period": "day", "amount": amount}]}
+    body = {"limits": [{"id": "audited", "metric": "cost", "period": "month", "amount": amount}]}
     return caller.send("PUT", f"/limits/tenants/{tenant.tenant_id}", json=body, headers={"if-match": "*"}).status_code
 
 

@@ -216,7 +216,7 @@ def test_own_prices_go_before_the_book_on_the_next_call(admin: Caller, tenant: C
     answer = admin.send("PUT", path, json=own, headers={"if-match": "*"})
     assert answer.status_code in (200, 201), answer.text
     (price,) = ask(admin, "GET", f"/prices?model={MODEL}", 200)["data"]
-    assert price["version"] == f"{before['price_version']}+{version}"
+    assert price["price_version"] == f"{before['price_version']}+{version}"
 
     def priced() -> dict[str, Any] | None:
         record = call(tenant, ledger)
@@ -224,7 +224,7 @@ def test_own_prices_go_before_the_book_on_the_next_call(admin: Caller, tenant: C
 
     record = until(priced, "the price to be known to every instance", timeout_s=75)
     usage = record["usage"]
-    assert record["price_version"] == price["version"]
+    assert record["price_version"] == price["price_version"]
     assert int(record["cost_nanousd"]) == -(-(int(usage["input"]) * 7_000_000 + int(usage["output"]) * 9_000_000) // 1000)
     refused = admin.send("PUT", path, json={"models": {MODEL: {"input": 1, "output": 1}}}, headers={"if-match": "*"})
     assert refused.status_code == 409, "records name it"

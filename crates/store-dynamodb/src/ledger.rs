@@ -64,9 +64,9 @@ impl Ledger {
         last_seen.insert(meter.clone(), minute);
     }
 
-    /// Makes a meter that has counted nothing, unless there is one.
-    async fn create(&self, meter: &MeterRef) -> Result<(), StoreError> {
-        let mut item: key::Key = serde_dynamo::to_item(Meter::new(Status::Active, 0))
+    /// Makes a meter that has counted nothing and knows the entitlements of that version, unless there is one.
+    pub(crate) async fn create(&self, meter: &MeterRef, version: u64) -> Result<(), StoreError> {
+        let mut item: key::Key = serde_dynamo::to_item(Meter::new(Status::Active, version))
             .map_err(|error| store_error("create the meter", meter, error))?;
         item.extend(key::meter(meter));
         item.insert(key::METER_KIND.to_owned(), AttributeValue::S(key::METER.to_owned()));
@@ -186,7 +186,7 @@ impl MeterStore for Ledger {
                     return Ok(Err(Denial::Unknown));
                 }
                 Applied::Missing => {
-                    self.create(&gate.meter).await?;
+                    self.create(&gate.meter, 0).await?;
                     (roll, reservation.minute) = (windows.roll_from(None), asked);
                     continue;
                 }

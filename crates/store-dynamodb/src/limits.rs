@@ -100,15 +100,16 @@ impl LimitTables {
                 .table_name(&self.ledger.table)
                 .set_key(Some(key::meter(&meter)))
                 .update_expression("SET #version = :version")
-                // A tenant that never called has no meter; its first call knows the version.
                 .condition_expression("attribute_exists(PK) AND #version < :version")
                 .expression_attribute_names("#version", VERSION)
                 .expression_attribute_values(":version", number(version))
                 .send()
                 .await;
             match answer {
-                Err(error) if !is_refused(&error) => Err(store_error("renew", tenant_id, error)),
-                _ => Ok(()),
+                Ok(_) => Ok(()),
+                // It knows this or more already, or is not there: then the tenant is new, and not served without it.
+                Err(error) if is_refused(&error) => self.ledger.create(&meter, version).await,
+                Err(error) => Err(store_error("renew", tenant_id, error)),
             }
         };
         try_join_all((0..layout.shards.max(1)).map(renew)).await.map(|_| ())
