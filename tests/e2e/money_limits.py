@@ -46,8 +46,7 @@ class Bound:
     @property
     def name(self) -> str:
         """For a report: the kind of the limit, without ids."""
-        level, *shard = self.meter[0].lower().split("#")[::2]
-        level = "-".join([level, *(["shard"] if shard[1:] else []), *self.meter[1].lower().split("#")[1::2]])
+        level = "-".join([*self.meter[0].lower().split("#")[::2], *self.meter[1].lower().split("#")[1::2]])
         return f"{level}:{self.counter or 'concurrency'}"
 
     def used(self, meter: Meter) -> int:
