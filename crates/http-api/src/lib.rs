@@ -1,11 +1,15 @@
 //! What stands between API Gateway's events and the pure crates: the caller, the body, errors and headers.
 
+mod answer;
+mod ask;
 mod body;
 mod caller;
 mod error;
 mod path;
 mod rate_limit;
 
+pub use answer::{answer, conflict, etag, invalid, respond, store_failed, with_header, with_type};
+pub use ask::{Ask, parts, refuse_unknown, shortened};
 pub use body::{Body, full, read};
 pub use caller::{caller, verified};
 pub use error::{ApiError, request_id_header};

@@ -8,11 +8,10 @@ mod tests;
 
 use std::convert::Infallible;
 
-use audit::{AuditError, ChainId, ChainStore, MAX_SEGMENTS, SegmentStore, read, verify_tail};
-use http::{HeaderValue, Method, Response, header};
-use http_api::{ApiError, Body, caller, full, path};
-use inference::Family;
-use lambda_http::{Request, RequestExt as _};
+use audit::{ChainId, ChainStore, MAX_SEGMENTS, SegmentStore, read, verify_tail};
+use http::{Method, Response, StatusCode};
+use http_api::{ApiError, Ask, Body, answer, caller, path, respond, store_failed};
+use lambda_http::Request;
 use serde_json::{Value, json};
 use tenancy::{Directory, Permission, Place, TenantContext, TenantId};
 
@@ -45,23 +44,11 @@ pub async fn handle(
     request: Request,
 ) -> Result<Response<Body>, Infallible> {
     let id = (state.new_id)();
-    let answered = Box::pin(answer(state, &request)).await;
-    let mut response = match answered {
-        Ok(body) => json_response(&body),
-        Err(error) => {
-            let (status, code) =
-                (error.fault().status(Family::Openai).as_u16(), error.fault().code);
-            tracing::info!(request_id = id, status, code, "request refused");
-            error.into_response(Family::Openai, &id)
-        }
-    };
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", id);
-    }
-    Ok(response)
+    let answered = Box::pin(serve(state, &request)).await;
+    Ok(respond(&id, answered.map(|body| answer(StatusCode::OK, &body))))
 }
 
-async fn answer(
+async fn serve(
     state: &State<impl ChainStore, impl SegmentStore, impl Directory>,
     request: &Request,
 ) -> Result<Value, ApiError> {
@@ -75,19 +62,19 @@ async fn answer(
     if request.method() != Method::GET {
         return Err(ApiError::wrong_method(request.method(), &path, &Method::GET));
     }
-    let parameters = request.query_string_parameters();
-    let parameters: Vec<(String, String)> =
-        parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let ask = Ask::of(request)?;
     if is_verify {
-        let query = Query::of(parameters, &["chain", "segments"])?;
-        let segments = query.number("segments", MAX_SEGMENTS, 100)?;
+        ask.only(&["chain", "segments"])?;
+        let query = Query(&ask);
+        let segments = ask.number("segments", 1, MAX_SEGMENTS, 100)?;
         let chain = chain(state, &context, &query).await?;
         verification(state, &chain, segments).await
     } else {
         let known = ["chain", "from", "to", "actor", "action", "decision", "limit", "cursor"];
-        let query = Query::of(parameters, &known)?;
+        ask.only(&known)?;
+        let query = Query(&ask);
         let (filter, before) = (query.filter()?, query.cursor()?);
-        let limit = query.number("limit", MAX_RECORDS, 50)?;
+        let limit = ask.number("limit", 1, MAX_RECORDS, 50)?;
         let chain = chain(state, &context, &query).await?;
         let page = read(&state.chains, &state.files, &chain, &filter, before, limit);
         let page = page.await.map_err(store_failed)?;
@@ -107,7 +94,7 @@ async fn answer(
 async fn chain(
     state: &State<impl ChainStore, impl SegmentStore, impl Directory>,
     context: &TenantContext,
-    query: &Query,
+    query: &Query<'_>,
 ) -> Result<ChainId, ApiError> {
     let asked = query.chain()?;
     let chain = asked.unwrap_or_else(|| ChainId::Tenant(context.tenant_id.clone()));
@@ -182,18 +169,4 @@ async fn verification(
         "head": { "sequence": head.sequence, "hash": head.hash },
         "fault": fault,
     }))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
-fn store_failed(error: AuditError) -> ApiError {
-    ApiError::store_failed(&error)
-}
-
-fn json_response(body: &Value) -> Response<Body> {
-    let mut response = Response::new(full(body.to_string()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // What one caller may see is nobody else's to keep.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

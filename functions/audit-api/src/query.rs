@@ -1,36 +1,19 @@
 //! What the query of a request asks for.
 
 use audit::{ChainId, Decision, Filter};
-use http_api::ApiError;
-use inference::{Fault, FaultKind};
+use http_api::{ApiError, Ask, invalid};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use tenancy::PrincipalId;
 
-/// Parameters of a request, each said once.
+/// What the parameters of a request mean.
 #[derive(Debug)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub(crate) struct Query<'a>(pub(crate) &'a Ask<'a>);
 
-impl Query {
-    /// The parameters, all of which are among `known`: a filter that is spelled wrong would answer with too
-    /// much.
-    pub(crate) fn of(parameters: Vec<(String, String)>, known: &[&str]) -> Result<Self, ApiError> {
-        for (index, (name, _)) in parameters.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
-                let message =
-                    format!("There is no such parameter; there are {}.", known.join(", "));
-                return Err(invalid(name, message));
-            }
-            if parameters.iter().skip(index + 1).any(|(other, _)| other == name) {
-                return Err(invalid(name, "This parameter is there more than once."));
-            }
-        }
-        Ok(Self(parameters))
-    }
-
+impl Query<'_> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        self.0.get(name)
     }
 
     /// The chain that is asked for, if one is.
@@ -56,14 +39,6 @@ impl Query {
             action: self.action()?,
             decision: self.decision()?,
         })
-    }
-
-    /// A number from 1 to `max`.
-    pub(crate) fn number(&self, name: &str, max: usize, default: usize) -> Result<usize, ApiError> {
-        let Some(text) = self.get(name) else { return Ok(default) };
-        let number = plain(text).and_then(|number| usize::try_from(number).ok());
-        let number = number.filter(|number| (1..=max).contains(number));
-        number.ok_or_else(|| invalid(name, format!("This is a whole number from 1 to {max}.")))
     }
 
     /// Before which record the page begins.
@@ -122,9 +97,4 @@ impl Query {
 fn plain(text: &str) -> Option<u64> {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_plain)
-}
-
-fn invalid(name: &str, message: impl Into<String>) -> ApiError {
-    let name: String = name.chars().take(64).collect();
-    Fault::new(FaultKind::InvalidRequest, "invalid_value", message).about(name).into()
 }

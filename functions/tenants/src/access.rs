@@ -3,11 +3,10 @@
 //! Another tenant's anything is not there; what is the caller's own, and not for its role, is refused.
 
 use administration::{AdministrationStore, TenantState};
-use http_api::ApiError;
+use http_api::{ApiError, store_failed};
 use tenancy::{Permission, Place, TenantContext, TenantId};
 
 use crate::State;
-use crate::answer::store_failed;
 use crate::audit;
 
 /// A tenant that is there for the caller.

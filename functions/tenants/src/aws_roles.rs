@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use administration::{AdministrationStore, new_aws_role};
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
 use serde_json::{Map, Value, json};
 use tenancy::{AwsRole, Permission, Role, TenantContext};
 
 use crate::State;
 use crate::access::tenant_for;
-use crate::answer::{answer, conflict, invalid, invalid_caller, page, store_failed};
-use crate::ask::{Ask, refuse_unknown, take_text};
+use crate::answer::{invalid_caller, page};
+use crate::ask::{object_if_any, take_text};
 use crate::audit;
 use crate::members::may_decide;
 
@@ -43,7 +43,7 @@ pub(crate) async fn set<P>(
     ask.only(&[])?;
     let action = "aws_role.set";
     let tenant = tenant_for(state, context, id, Permission::ManageCallers, action).await?;
-    let mut body = ask.object_if_any()?;
+    let mut body = object_if_any(ask)?;
     let role = role(&mut body)?;
     let role_id = take_text(&mut body, "role_id")?;
     refuse_unknown(&body)?;

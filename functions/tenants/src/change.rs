@@ -7,15 +7,17 @@ use administration::{
     UserPool, differences, read_tenant,
 };
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::{ModelId, Permission, Place, Status, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for, unknown, visible};
-use crate::answer::{answer, conflict, invalid, invalid_field, store_failed, with_etag};
-use crate::ask::{Ask, changed_meanwhile, refuse_unknown, take_text};
+use crate::answer::{invalid_field, with_etag};
+use crate::ask::{
+    changed_meanwhile, is_creating, matches, object, object_if_any, says_known, take_text,
+};
 use crate::audit;
 use crate::tenants::{said, shown};
 
@@ -39,8 +41,8 @@ pub(crate) async fn set(
     }
     let action = "tenant.changed";
     let tenant = tenant_for(state, context, id, Permission::ManageProfile, action).await?;
-    ask.matches(tenant.now.version, !is_dry_run)?;
-    let document = read_tenant(ask.object()?, &said(&tenant)).map_err(invalid_field)?;
+    matches(ask, tenant.now.version, !is_dry_run)?;
+    let document = read_tenant(object(ask)?, &said(&tenant)).map_err(invalid_field)?;
     apply(state, context, tenant, document, (action, is_dry_run)).await
 }
 
@@ -55,8 +57,8 @@ pub(crate) async fn roll_back(
     let is_dry_run = ask.flag("dry_run")?;
     let action = "tenant.rolled_back";
     let tenant = tenant_for(state, context, id, Permission::ManageProfile, action).await?;
-    ask.matches(tenant.now.version, !is_dry_run)?;
-    let mut body = ask.object()?;
+    matches(ask, tenant.now.version, !is_dry_run)?;
+    let mut body = object(ask)?;
     let version = body.remove("version").and_then(|version| version.as_u64());
     let Some(version) = version else {
         return Err(invalid("version", "Say which version: a number of the history."));
@@ -166,18 +168,18 @@ async fn create(
         Err(error) => return Err(invalid("tenant_id", format!("{error}."))),
     };
     // Who wants to change one learns the same of another's and of none. Who makes one has to learn that its id is taken.
-    if ask.says_known() {
+    if says_known(ask) {
         return Err(unknown(id.as_str()));
     }
     if state.store.tenant(&id).await.map_err(store_failed)?.is_some() {
         return Err(conflict("id_taken", "This id is taken. Choose another one."));
     }
-    ask.is_creating(!is_dry_run)?;
+    is_creating(ask, !is_dry_run)?;
     let mut said = Map::new();
     said.insert("object".into(), "tenant".into());
     said.insert("tenant_id".into(), json!(id));
     said.insert("status".into(), json!(Status::Active));
-    let document = read_tenant(ask.object()?, &said).map_err(invalid_field)?;
+    let document = read_tenant(object(ask)?, &said).map_err(invalid_field)?;
     let lob_id = &document.lob_id;
     let is_permitted = context.require_at(Permission::ManageTenants, Place::Lob(lob_id)).is_ok();
     let lob = state.store.lob(lob_id).await.map_err(store_failed)?;
@@ -233,8 +235,8 @@ async fn set_status(
     let action = if is_suspending { "tenant.suspended" } else { "tenant.resumed" };
     let tenant = tenant_for(state, context, id, Permission::ManageTenants, action).await?;
     // Whoever stops a tenant need not know what else was changed; who says so is held to it.
-    ask.matches(tenant.now.version, false)?;
-    let mut body = ask.object_if_any()?;
+    matches(ask, tenant.now.version, false)?;
+    let mut body = object_if_any(ask)?;
     let reason = take_text(&mut body, "reason")?.unwrap_or_default();
     refuse_unknown(&body)?;
     if reason.chars().count() > MAX_REASON || reason.chars().any(|it| it.is_control() && it != '\n')

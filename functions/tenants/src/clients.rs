@@ -10,15 +10,15 @@ use administration::{
     AdministrationStore, MachineClient, Task, UserPool, UserPoolError, new_client_name,
 };
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, Scope, TenantContext};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{answer, conflict, invalid, invalid_caller, page, pool_failed, store_failed};
-use crate::ask::{Ask, refuse_unknown, take_flag, take_text};
+use crate::answer::{invalid_caller, page};
+use crate::ask::{object, object_if_any, take_flag, take_text};
 use crate::audit;
 
 /// Clients of one tenant: a user pool has room for a thousand to begin with.
@@ -67,7 +67,7 @@ pub(crate) async fn create(
     if !begun {
         return Err(being_changed());
     }
-    let made = state.pool.create_client(&pool_name, &scopes).await.map_err(pool_failed)?;
+    let made = state.pool.create_client(&pool_name, &scopes).await.map_err(store_failed)?;
     let client = MachineClient {
         client_id: made.client_id,
         name,
@@ -130,7 +130,7 @@ pub(crate) async fn rotate(
     let action = "client.rotated";
     let tenant = tenant_for(state, context, id, Permission::ManageCallers, action).await?;
     let client = own_client(state, &tenant, client_id).await?;
-    let mut body = ask.object_if_any()?;
+    let mut body = object_if_any(ask)?;
     let drop = match take_text(&mut body, "drop")?.as_deref() {
         None => None,
         Some("older") => Some(true),
@@ -145,7 +145,7 @@ pub(crate) async fn rotate(
             let message = "This user pool holds one secret for each client. Create a second client, let the program change over to it, and delete this one.";
             return Err(conflict("rotation_unsupported", message));
         }
-        other => other.map_err(pool_failed)?,
+        other => other.map_err(store_failed)?,
     };
     if drop.is_none() && adds && secrets.len() >= MAX_SECRETS {
         let message = "The client has two secrets already, the one before the last rotation among them. Say which one goes: {\"drop\": \"older\"} or {\"drop\": \"newer\"}.";
@@ -188,16 +188,16 @@ async fn exchange(
     adds: bool,
 ) -> Result<Option<administration::Secret>, ApiError> {
     if let Some(secret_id) = dropped {
-        state.pool.delete_secret(client_id, secret_id).await.map_err(pool_failed)?;
+        state.pool.delete_secret(client_id, secret_id).await.map_err(store_failed)?;
     }
     if adds {
-        return state.pool.add_secret(client_id).await.map(Some).map_err(pool_failed);
+        return state.pool.add_secret(client_id).await.map(Some).map_err(store_failed);
     }
     Ok(None)
 }
 
 fn wanted(ask: &Ask<'_>) -> Result<(String, BTreeSet<String>), ApiError> {
-    let mut body = ask.object()?;
+    let mut body = object(ask)?;
     let name = take_text(&mut body, "name")?.unwrap_or_default();
     let name = new_client_name(&name).map_err(invalid_caller)?;
     let rule = "A list of at least one of weir/invoke, weir/read; leave it out for both.";

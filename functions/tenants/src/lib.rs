@@ -19,15 +19,13 @@ mod tests;
 use std::convert::Infallible;
 
 use administration::{AdministrationStore, UserPool};
-use http::{HeaderValue, Method, Response};
-use http_api::{ApiError, Body, caller, path, read};
-use inference::Family;
+use http::{Method, Response};
+use http_api::{ApiError, Ask, Body, caller, path, respond};
 use jiff::Timestamp;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt as _};
 use tenancy::TenantContext;
 
-use crate::ask::Ask;
 use crate::route::{OfTenant, Route};
 
 pub use crate::environment::StartError;
@@ -57,17 +55,7 @@ pub async fn handle(
         // No HTTP request: those come with API Gateway's context.
         return Ok(Box::pin(schedule::finish_tasks(state)).await);
     }
-    let id = (state.new_id)();
-    let answered = Box::pin(answer(state, &request)).await;
-    let mut response = answered.unwrap_or_else(|error| {
-        let (status, code) = (error.fault().status(Family::Openai).as_u16(), error.fault().code);
-        tracing::info!(request_id = id, status, code, "request refused");
-        error.into_response(Family::Openai, &id)
-    });
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", id);
-    }
-    Ok(response)
+    Ok(respond(&(state.new_id)(), Box::pin(answer(state, &request)).await))
 }
 
 async fn answer(
@@ -82,13 +70,7 @@ async fn answer(
         let right = methods.first().unwrap_or(&Method::GET);
         return Err(ApiError::wrong_method(request.method(), &path, right));
     }
-    let query: Vec<(String, String)> = request
-        .query_string_parameters()
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let ask = Ask { headers: request.headers(), query: &query, body: read(request)? };
-    ask.is_said_once()?;
+    let ask = Ask::of(request)?;
     serve(state, &context, route, request.method(), &ask).await
 }
 

@@ -6,13 +6,13 @@ use administration::{
 };
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, invalid, store_failed};
 use serde_json::{Map, Value, json};
 use tenancy::{LobId, Permission, Place, TenantContext};
 
 use crate::State;
-use crate::answer::{answer, invalid, invalid_field, page, store_failed, with_etag};
-use crate::ask::{Ask, changed_meanwhile, cursor};
+use crate::answer::{invalid_field, page, with_etag};
+use crate::ask::{after, changed_meanwhile, cursor, is_creating, limit, matches, object};
 use crate::audit;
 
 /// Entries of a page at most.
@@ -25,8 +25,8 @@ pub(crate) async fn list<P>(
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["limit", "cursor"])?;
-    let limit = ask.limit(50, MAX_ENTRIES)?;
-    let after: Option<LobId> = match ask.cursor()?.map(|text| text.parse()) {
+    let limit = limit(ask, 50, MAX_ENTRIES)?;
+    let after: Option<LobId> = match after(ask)?.map(|text| text.parse()) {
         Some(Err(_)) => {
             return Err(invalid("cursor", "This is `next_cursor` of the page before."));
         }
@@ -94,10 +94,10 @@ pub(crate) async fn set(
         (None, Err(_)) => return Err(unknown(id)),
     };
     match &before {
-        Some(now) => ask.matches(now.version, !is_dry_run)?,
-        None => ask.is_creating(!is_dry_run)?,
+        Some(now) => matches(ask, now.version, !is_dry_run)?,
+        None => is_creating(ask, !is_dry_run)?,
     }
-    let document = read_lob(ask.object()?, &said(&id)).map_err(invalid_field)?;
+    let document = read_lob(object(ask)?, &said(&id)).map_err(invalid_field)?;
     let changes = match &before {
         Some(now) => differences(&now.document, &document),
         None => differences(&Value::Object(Map::new()), &document),

@@ -11,15 +11,15 @@ use administration::{
 };
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, Role, TenantContext};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{answer, conflict, invalid, invalid_caller, page, pool_failed, store_failed};
-use crate::ask::{Ask, cursor, refuse_unknown, take_flag, take_text};
+use crate::answer::{invalid_caller, page};
+use crate::ask::{after, cursor, limit, object, take_flag, take_text};
 use crate::audit;
 
 /// Entries of a page at most.
@@ -33,11 +33,11 @@ pub(crate) async fn list(
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["limit", "cursor"])?;
-    let (limit, after) = (ask.limit(50, MAX_ENTRIES)?, ask.cursor()?);
+    let (limit, after) = (limit(ask, 50, MAX_ENTRIES)?, after(ask)?);
     let tenant = tenant_for(state, context, id, Permission::ReadCallers, "users.list").await?;
     let groups = PERSON_ROLES.map(|role| (role, group(&tenant.id, role)));
     let people = groups.iter().map(|(_, group)| state.pool.users_in(group));
-    let people = try_join_all(people).await.map_err(pool_failed)?;
+    let people = try_join_all(people).await.map_err(store_failed)?;
     let mut members: BTreeMap<String, (User, BTreeSet<Role>)> = BTreeMap::new();
     for ((role, _), users) in groups.iter().zip(people) {
         for user in users {
@@ -72,13 +72,13 @@ pub(crate) async fn set(
     if let Err(error) = may_decide(context, &tenant, &wanted.roles) {
         return Err(refused(error).await);
     }
-    let found = state.pool.user(&name).await.map_err(pool_failed)?;
+    let found = state.pool.user(&name).await.map_err(store_failed)?;
     let is_new = found.is_none();
     let user = match found {
         Some(user) => user,
         // A person without a group is let in nowhere, so it does no harm if nothing else happens.
         None if name.contains('@') => {
-            state.pool.create_user(&name, wanted.invite).await.map_err(pool_failed)?
+            state.pool.create_user(&name, wanted.invite).await.map_err(store_failed)?
         }
         None => return Err(unknown(&name)),
     };
@@ -123,7 +123,7 @@ pub(crate) async fn remove(
     let action = "user.removed";
     let tenant = tenant_for(state, context, id, Permission::ManageCallers, action).await?;
     let name = new_user_name(name).map_err(invalid_caller)?;
-    let found = state.pool.user(&name).await.map_err(pool_failed)?;
+    let found = state.pool.user(&name).await.map_err(store_failed)?;
     let Some(user) = found else { return Err(unknown(&name)) };
     let (has, _) = memberships_of(state, &tenant, &user).await?;
     if has.is_empty() {
@@ -180,7 +180,7 @@ struct Wanted {
 }
 
 fn wanted(ask: &Ask<'_>, name: &str) -> Result<Wanted, ApiError> {
-    let mut body = ask.object()?;
+    let mut body = object(ask)?;
     // What GET shows may be sent back.
     for name in ["object", "id", "is_enabled", "status"] {
         body.remove(name);
@@ -255,7 +255,7 @@ async fn memberships_of(
     match state.pool.groups_of(user.id.as_str()).await {
         Ok(groups) => Ok(memberships(&tenant.id, &groups)),
         Err(UserPoolError::NotFound) => Ok((BTreeSet::new(), false)),
-        Err(error) => Err(pool_failed(error)),
+        Err(error) => Err(store_failed(error)),
     }
 }
 

@@ -4,14 +4,14 @@ use administration::{AdministrationStore, TenantDocument, TenantState, TenantsAs
 use admission::AuditEntry;
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, invalid, store_failed};
 use serde_json::{Map, Value, json};
 use tenancy::{LobId, Permission, Place, Reach, Status, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{answer, invalid, page, store_failed, with_etag};
-use crate::ask::{Ask, cursor};
+use crate::answer::{page, with_etag};
+use crate::ask::{after, cursor, limit};
 
 /// Entries of a page at most.
 const MAX_ENTRIES: usize = 100;
@@ -41,7 +41,7 @@ pub(crate) async fn history<P>(
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["limit", "cursor"])?;
-    let (limit, before) = (ask.limit(20, MAX_ENTRIES)?, ask.cursor()?);
+    let (limit, before) = (limit(ask, 20, MAX_ENTRIES)?, after(ask)?);
     let permission = Permission::ReadConfiguration;
     let tenant = tenant_for(state, context, id, permission, "tenant.history").await?;
     let entries = state.store.history(&tenant.id, before.as_deref(), limit).await;
@@ -169,7 +169,7 @@ async fn own<P>(
     Ok(page(found.map(|now| listed(id, &now)).as_slice(), None))
 }
 
-fn wanted<'a>(ask: &Ask<'a>) -> Result<Wanted<'a>, ApiError> {
+fn wanted<'a>(ask: &'a Ask<'_>) -> Result<Wanted<'a>, ApiError> {
     ask.only(&["lob", "status", "q", "limit", "cursor"])?;
     let lob_id = ask.get("lob").map(str::parse::<LobId>).transpose();
     let status = match ask.get("status") {
@@ -185,7 +185,7 @@ fn wanted<'a>(ask: &Ask<'a>) -> Result<Wanted<'a>, ApiError> {
         let message = "This is how ids of tenants begin: lower-case letters, digits and hyphens.";
         return Err(invalid("q", message));
     }
-    let after = match ask.cursor()? {
+    let after = match after(ask)? {
         None => None,
         Some(text) => {
             let place = text.split_once('/');
@@ -198,7 +198,7 @@ fn wanted<'a>(ask: &Ask<'a>) -> Result<Wanted<'a>, ApiError> {
         lob_id: lob_id.map_err(|error| invalid("lob", format!("{error}.")))?,
         status,
         prefix,
-        limit: ask.limit(50, MAX_ENTRIES)?,
+        limit: limit(ask, 50, MAX_ENTRIES)?,
         after,
     })
 }

@@ -5,11 +5,8 @@
 
 use admission::{LimitOwner, LimitStore};
 use billing::{Account, Month};
-use http_api::ApiError;
+use http_api::{ApiError, Ask, invalid, store_failed};
 use tenancy::{Permission, Place, TenantContext};
-
-use crate::Ask;
-use crate::answer::{invalid, store_failed};
 
 /// The account that the query names; the caller's own tenant if it names none.
 pub(crate) fn named(ask: &Ask<'_>, context: &TenantContext) -> Result<Account, ApiError> {

@@ -1,48 +1,20 @@
-//! Answers of this function.
-
-use std::error::Error;
+//! What answers of this function say in their own words.
 
 use admission::InvalidRule;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use http_api::{ApiError, Body, full};
-use inference::{Fault, FaultKind};
+use http::header;
+use http_api::{ApiError, Ask, etag, invalid};
+use inference::FaultKind;
 use metering::NanoUsd;
-use serde_json::Value;
 
-/// A JSON answer.
-pub(crate) fn json(status: StatusCode, body: &Value) -> Response<Body> {
-    with_type(status, "application/json", body.to_string())
-}
-
-/// An answer of some type.
-pub(crate) fn with_type(
-    status: StatusCode,
-    media_type: &'static str,
-    body: impl Into<Vec<u8>>,
-) -> Response<Body> {
-    let mut response = Response::new(full(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    // What one caller may see is nobody else's to keep.
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// The answer with one more header; unchanged if the value cannot be one.
-pub(crate) fn with_header(
-    mut response: Response<Body>,
-    name: HeaderName,
-    value: &str,
-) -> Response<Body> {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
+/// Checks that the caller says which state of `what` it is about to replace.
+pub(crate) fn require_match(ask: &Ask<'_>, what: &str) -> Result<(), ApiError> {
+    if ask.header(&header::IF_MATCH).is_some() {
+        return Ok(());
     }
-    response
-}
-
-/// The entity tag of a version.
-pub(crate) fn etag(version: u64) -> String {
-    format!("\"{version}\"")
+    let message = format!(
+        "Say which state of the {what} you change: If-Match with the ETag of GET, or `*` for whichever there is."
+    );
+    Err(invalid("If-Match", message))
 }
 
 /// That `what` is no more as the caller has seen it; its version now, if that is known.
@@ -60,20 +32,6 @@ pub(crate) fn usd(nanousd: u64) -> String {
     NanoUsd(nanousd).to_string().trim_start_matches('$').to_owned()
 }
 
-/// A value that its field does not take.
-pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> ApiError {
-    Fault::new(FaultKind::InvalidRequest, "invalid_value", message).about(field).into()
-}
-
 pub(crate) fn invalid_rule(error: InvalidRule) -> ApiError {
     invalid(error.field, error.message)
-}
-
-pub(crate) fn store_failed(error: impl Error + 'static) -> ApiError {
-    ApiError::store_failed(&error)
-}
-
-/// What the state of things does not allow; asking again would be answered the same.
-pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> ApiError {
-    ApiError::new(FaultKind::Conflict, code, message).never_retried()
 }

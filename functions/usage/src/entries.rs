@@ -7,13 +7,12 @@ use billing::{
     Account, Books, EntryKind, LedgerEntry, Month, MonthState, SignedNanoUsd, calendar, is_reserved,
 };
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
 use serde_json::{Map, Value, json};
 use tenancy::TenantContext;
 
 use crate::account::{self, billed, month, readable, require, unknown};
-use crate::answer::{conflict, invalid, json as answer, store_failed};
-use crate::{Ask, State, Store, tasks};
+use crate::{State, Store, tasks};
 
 /// Months in one answer at most.
 const MAX_MONTHS: usize = 36;
@@ -170,7 +169,7 @@ fn wanted(
     let reason = required(&mut body, "reason")?;
     let refers_to = text(&mut body, "refers_to")?;
     let period = text(&mut body, "period")?.map(|text| month("period", &text)).transpose()?;
-    crate::refuse_unknown(&body)?;
+    refuse_unknown(&body)?;
     let current = current(state);
     if period.is_some_and(|period| period > after(current, MAX_AHEAD)) {
         let message = format!("Entries are booked {MAX_AHEAD} months ahead at most.");

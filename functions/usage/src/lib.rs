@@ -4,7 +4,6 @@
 mod access;
 mod account;
 mod answer;
-mod ask;
 mod entries;
 mod environment;
 mod limits;
@@ -28,8 +27,7 @@ use std::convert::Infallible;
 
 use admission::{Calendar, finish_change};
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use http_api::{ApiError, Body, caller, full, path, read};
-use inference::Family;
+use http_api::{ApiError, Ask, Body, caller, full, path, respond};
 use jiff::Timestamp;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt as _};
@@ -37,7 +35,6 @@ use tenancy::TenantContext;
 
 use crate::route::Route;
 
-pub(crate) use crate::ask::{Ask, refuse_unknown};
 pub use crate::environment::{StartError, Tables};
 pub use crate::ports::{Billing, DetailReader, FamilyReader, RecordReader, Store};
 
@@ -66,17 +63,7 @@ pub async fn handle(
         // No HTTP request: those come with API Gateway's context.
         return Ok(Box::pin(finish_changes(state)).await);
     }
-    let id = (state.new_id)();
-    let answered = Box::pin(answer(state, &request)).await;
-    let mut response = answered.unwrap_or_else(|error| {
-        let (status, code) = (error.fault().status(Family::Openai).as_u16(), error.fault().code);
-        tracing::info!(request_id = id, status, code, "request refused");
-        error.into_response(Family::Openai, &id)
-    });
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", id);
-    }
-    Ok(response)
+    Ok(respond(&(state.new_id)(), Box::pin(answer(state, &request)).await))
 }
 
 async fn answer(state: &State<impl Store>, request: &Request) -> Result<Response<Body>, ApiError> {
@@ -88,13 +75,7 @@ async fn answer(state: &State<impl Store>, request: &Request) -> Result<Response
         let right = methods.first().unwrap_or(&Method::GET);
         return Err(ApiError::wrong_method(request.method(), &path, right));
     }
-    let query: Vec<(String, String)> = request
-        .query_string_parameters()
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let ask = Ask { headers: request.headers(), query: &query, body: read(request)? };
-    ask.is_said_once()?;
+    let ask = Ask::of(request)?;
     serve(state, &context, route, request.method(), &ask).await
 }
 

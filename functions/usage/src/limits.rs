@@ -5,16 +5,16 @@ use admission::{
     read_rules,
 };
 use http::{Response, StatusCode, header};
-use http_api::{ApiError, Body};
+use http_api::{
+    ApiError, Ask, Body, answer, etag, invalid, refuse_unknown, store_failed, with_header,
+};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::TenantContext;
 
 use crate::access::{Wish, limits_for};
-use crate::answer::{
-    changed, etag, invalid, invalid_rule, json as answer, store_failed, with_header,
-};
-use crate::{Ask, State, Store, seed};
+use crate::answer::{changed, invalid_rule};
+use crate::{State, Store, seed};
 
 /// Limits that a level holds in all its lists at most, so that its item stays well below DynamoDB's 400 KB.
 const MAX_RULES_OF_LEVEL: usize = 500;
@@ -178,8 +178,8 @@ pub(crate) fn blank_entry(
 
 /// Checks that the caller has seen what it is about to replace.
 fn require_match(ask: &Ask<'_>, set: &LimitSet) -> Result<(), ApiError> {
-    ask.requires_match("limits")?;
-    if ask.matches(set.version) { Ok(()) } else { Err(changed_meanwhile(Some(set.version))) }
+    crate::answer::require_match(ask, "limits")?;
+    if ask.names(set.version) { Ok(()) } else { Err(changed_meanwhile(Some(set.version))) }
 }
 
 pub(crate) fn changed_meanwhile(version: Option<u64>) -> ApiError {
@@ -196,7 +196,7 @@ fn wanted(ask: &Ask<'_>, owner: &LimitOwner, set: &LimitSet) -> Result<Vec<Limit
     let limits = body
         .remove("limits")
         .ok_or_else(|| invalid("limits", "`limits` is missing: the whole list, `[]` for none."))?;
-    crate::refuse_unknown(&body)?;
+    refuse_unknown(&body)?;
     let keeps_raises: Vec<bool> = raises_left_out(&limits);
     let mut rules = read_rules(&limits).map_err(invalid_rule)?;
     for (index, (rule, keeps)) in rules.iter_mut().zip(keeps_raises).enumerate() {

@@ -3,14 +3,13 @@
 use billing::port::{BillingStore as _, ClosedMonth};
 use billing::{Begin, Books, CloseRefused, Month, MonthState, Task, calendar};
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, store_failed};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, TenantContext};
 
 use crate::account::month;
-use crate::answer::{conflict, json as answer, store_failed};
-use crate::{Ask, State, Store, tasks};
+use crate::{State, Store, tasks};
 
 /// Open months that are listed at most: more are not open unless nobody ever closes one.
 const MAX_OPEN: usize = 24;

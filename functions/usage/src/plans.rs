@@ -3,13 +3,12 @@
 use billing::port::BillingStore as _;
 use billing::{Account, Month, MonthState, Plan};
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, invalid, store_failed};
 use serde_json::{Map, Value, json};
 use tenancy::TenantContext;
 
 use crate::account::{account, named, readable, require, unknown};
-use crate::answer::{conflict, invalid, json as answer, store_failed};
-use crate::{Ask, State, Store, tasks};
+use crate::{State, Store, tasks};
 
 const ACTION: &str = "plan.set";
 

@@ -5,16 +5,16 @@ use admission::{
     whole, with_raise,
 };
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, invalid, refuse_unknown, store_failed};
 use inference::FaultKind;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tenancy::TenantContext;
 
 use crate::access::{Wish, limits_for, may_read};
-use crate::answer::{invalid, invalid_rule, json as answer, store_failed};
+use crate::answer::invalid_rule;
 use crate::limits::{apply, blank_entry, changed_meanwhile, entry, note_refusal};
-use crate::{Ask, State, Store};
+use crate::{State, Store};
 
 /// A raise is for a time: what is to last is a limit.
 const MAX_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 92);
@@ -215,7 +215,7 @@ fn wanted(
             return Err(invalid("reason", format!("A text of {MAX_REASON} characters at most.")));
         }
     };
-    crate::refuse_unknown(&body)?;
+    refuse_unknown(&body)?;
     Ok(RaiseRequest {
         id: (state.new_id)(),
         limit_id: limit_id.to_owned(),

@@ -3,7 +3,7 @@
 use admission::Calendar;
 use billing::{Month, Task, calendar};
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, conflict, store_failed};
 use jiff::Timestamp;
 use lake::ObjectStore as _;
 use reconciliation::{REPORTS, report_of};
@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 use tenancy::{Permission, TenantContext};
 
 use crate::account::month;
-use crate::answer::{conflict, json as answer, store_failed};
 use crate::statements::Form;
-use crate::{Ask, State, Store, tasks};
+use crate::{State, Store, tasks};
 
 /// `GET /v1/reconciliations`
 pub(crate) async fn list(

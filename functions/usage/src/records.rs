@@ -1,13 +1,13 @@
 //! `GET /v1/usage/records/{call_id}`: what one call used, attempt by attempt.
 
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, store_failed};
 use metering::UsageRecord;
 use serde_json::{Value, json};
 use tenancy::{Permission, TenantContext};
 
-use crate::answer::{json as answer, store_failed, usd};
-use crate::{Ask, State, Store};
+use crate::answer::usd;
+use crate::{State, Store};
 
 /// Characters of a call's id at most.
 const MAX_ID: usize = 64;

@@ -2,7 +2,7 @@
 
 use admission::LimitOwner;
 use http::Method;
-use percent_encoding::percent_decode_str;
+use http_api::parts;
 
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +52,8 @@ pub(crate) enum Route {
 impl Route {
     /// What `path` asks for, if there is such a route.
     pub(crate) fn of(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix("/v1/")?;
-        let decode = |part| percent_decode_str(part).decode_utf8().ok().map(String::from);
-        let parts: Vec<String> = rest.split('/').map(decode).collect::<Option<_>>()?;
+        let parts = parts(path)?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        if parts.iter().any(|part| part.is_empty()) {
-            return None;
-        }
         Some(match parts.as_slice() {
             ["usage"] => Self::Usage,
             ["usage", "limits"] => Self::Standing,

@@ -10,12 +10,11 @@ use admission::{
     Counter, Counters, LimitOwner, LimitRule, LimitSet, Metric, Minute, ModelSelector, Period,
     Reservation, Scope,
 };
-use http_api::ApiError;
+use http_api::{ApiError, store_failed};
 use jiff::Timestamp;
 use metering::{RecordId, Rollup};
 use tenancy::{ModelId, PrincipalId, ProjectId, TenantId};
 
-use crate::answer::store_failed;
 use crate::report::rows::reads;
 use crate::{State, Store};
 

@@ -2,13 +2,13 @@
 
 use admission::{Entitlements, LimitOwner, LimitRule, Metric, Minute, ScopeLimits, used_of};
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, store_failed};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, TenantContext};
 
-use crate::answer::{json as answer, store_failed, usd};
-use crate::{Ask, State, Store};
+use crate::answer::usd;
+use crate::{State, Store};
 
 /// A limit, whose it is, and which meters count against it.
 struct Met<'a> {

@@ -3,15 +3,16 @@
 use billing::port::{BillingStore as _, Issued};
 use billing::{Account, Month, MonthState, Task, calendar, draft_of};
 use http::{Response, StatusCode, header};
-use http_api::{ApiError, Body};
+use http_api::{
+    ApiError, Ask, Body, answer, conflict, invalid, store_failed, with_header, with_type,
+};
 use inference::FaultKind;
 use lake::ObjectStore as _;
 use serde_json::json;
 use tenancy::TenantContext;
 
 use crate::account::{billed, month, readable, require, unknown};
-use crate::answer::{conflict, invalid, json as answer, store_failed, with_header, with_type};
-use crate::{Ask, State, Store, tasks};
+use crate::{State, Store, tasks};
 
 /// Statements of a page at most, and usually.
 const MAX_STATEMENTS: usize = 100;

@@ -4,11 +4,10 @@ use admission::AuditEntry;
 use billing::Task;
 use events::EventSink as _;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Body, answer, store_failed};
 use serde_json::{Value, json};
 use tenancy::{Permission, TenantContext};
 
-use crate::answer::{json as answer, store_failed};
 use crate::limits::{blank_entry, note_refusal};
 use crate::{State, Store};
 

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use admission::{timestamp, whole};
-use http_api::ApiError;
+use http_api::{ApiError, Ask, invalid, refuse_unknown, shortened};
 use metering::{InvalidPrices, ModelPrices, PriceOverrides};
 use serde_json::{Map, Value, json};
 use tenancy::ModelId;
 
-use crate::Ask;
-use crate::answer::{invalid, invalid_rule};
-use crate::ask::{refuse_unknown, shortened};
+use crate::answer::invalid_rule;
 
 /// Models of one version at most.
 const MAX_MODELS: usize = 200;

@@ -4,7 +4,7 @@ mod body;
 mod overrides;
 
 use http::{Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, invalid};
 use jiff::Timestamp;
 use metering::ModelInForce;
 use serde_json::{Value, json};
@@ -12,8 +12,7 @@ use tenancy::{ModelId, Permission, TenantContext};
 
 pub(crate) use self::overrides::{list, remove, set};
 
-use crate::answer::{invalid, json as answer};
-use crate::{Ask, State, Store};
+use crate::{State, Store};
 
 /// Models of one page at most.
 const MAX_MODELS: usize = 500;

@@ -4,17 +4,18 @@ use std::cmp::Reverse;
 
 use admission::{AuditEntry, OverridesChange, OverridesWrite};
 use http::{Response, StatusCode, header};
-use http_api::{ApiError, Body, full};
+use http_api::{
+    ApiError, Ask, Body, answer, etag, full, invalid, shortened, store_failed, with_header,
+};
 use inference::FaultKind;
 use metering::{AgreedPrices, OverridesRefused, PriceOverrides};
 use serde_json::{Value, json};
 use tenancy::{Permission, TenantContext};
 
 use super::{body, moment};
-use crate::answer::{changed, etag, invalid, json as answer, store_failed, with_header};
-use crate::ask::shortened;
+use crate::answer::changed;
 use crate::limits::{blank_entry, note_refusal};
-use crate::{Ask, State, Store};
+use crate::{State, Store};
 
 /// Bytes of all overrides at most: whoever prices calls reads them all, every minute.
 const MAX_TOTAL: usize = 1_000_000;
@@ -49,7 +50,7 @@ pub(crate) async fn set(
     let action = "prices.set";
     permit(state, context, action, version).await?;
     ask.only(&[])?;
-    ask.requires_match(SUBJECT)?;
+    crate::answer::require_match(ask, SUBJECT)?;
     let agreed = state.store.agreed_prices().await.map_err(store_failed)?;
     let now = (state.now)().as_second();
     let before = agreed.find(version);
@@ -58,7 +59,7 @@ pub(crate) async fn set(
         // Whatever it was made from, it is done: a client may not know that it was heard.
         return Ok(shown(StatusCode::OK, &agreed, &wanted, now));
     }
-    if !ask.matches(agreed.revision) {
+    if !ask.names(agreed.revision) {
         return Err(changed(SUBJECT, Some(agreed.revision)));
     }
     agreed.check_put(&wanted, now).map_err(|error| refused(&error))?;
@@ -95,12 +96,12 @@ pub(crate) async fn remove(
     let action = "prices.removed";
     permit(state, context, action, version).await?;
     ask.only(&[])?;
-    ask.requires_match(SUBJECT)?;
+    crate::answer::require_match(ask, SUBJECT)?;
     let agreed = state.store.agreed_prices().await.map_err(store_failed)?;
     let Some(before) = agreed.find(version) else {
         return Err(ApiError::not_found("version of overrides", version));
     };
-    if !ask.matches(agreed.revision) {
+    if !ask.names(agreed.revision) {
         return Err(changed(SUBJECT, Some(agreed.revision)));
     }
     let now = (state.now)().as_second();

@@ -8,7 +8,7 @@ use admission::Calendar;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{HeaderName, Response, StatusCode};
-use http_api::{ApiError, Body};
+use http_api::{ApiError, Ask, Body, answer, invalid, store_failed, with_header, with_type};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -16,8 +16,7 @@ use tenancy::{LobId, Permission, TenantContext, TenantId};
 
 use self::query::{Dimension, Query, View};
 use self::rows::{Key, Rows};
-use crate::answer::{invalid, json as answer, store_failed, with_header, with_type};
-use crate::{Ask, State, Store};
+use crate::{State, Store};
 
 pub(crate) async fn show(
     state: &State<impl Store>,

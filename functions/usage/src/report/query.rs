@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use admission::{Calendar, Minute, Period};
 use http::header;
-use http_api::ApiError;
+use http_api::{ApiError, Ask, invalid};
 use jiff::{SignedDuration, Timestamp};
 use metering::ServiceTier;
 
 use super::midnight;
-use crate::Ask;
-use crate::answer::invalid;
 
 /// Rows of one page of JSON, and of CSV.
 const MAX_ROWS: usize = 1_000;
@@ -233,7 +231,7 @@ fn is_csv(ask: &Ask<'_>) -> Result<bool, ApiError> {
         Some("json") => Ok(false),
         Some(_) => Err(invalid("format", "This is `json` or `csv`.")),
         None => {
-            let accept = ask.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+            let accept = ask.header(&header::ACCEPT);
             Ok(accept.is_some_and(|accept| accept.trim_start().starts_with("text/csv")))
         }
     }
