@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tenancy::{LobId, PrincipalId, PrincipalKind, ProjectId, Role, TenantId};
+use tenancy::{LobId, PrincipalId, PrincipalKind, ProjectId, Role, TenantContext, TenantId};
 
 use crate::{
     Calendar, Counter, Counters, LimitRule, Meter, MeterLayout, Minute, ModelSelector, Scope,
@@ -235,6 +235,30 @@ pub trait LimitStore: Send + Sync {
 }
 
 impl AuditEntry {
+    /// That the caller does something, which changes nothing that is known so far.
+    pub fn of(
+        context: &TenantContext,
+        id: String,
+        time: Timestamp,
+        action: &str,
+        subject: String,
+    ) -> Self {
+        Self {
+            id,
+            time,
+            action: action.to_owned(),
+            subject,
+            principal_id: context.principal.id.clone(),
+            principal_kind: Some(context.principal.kind),
+            tenant_id: context.tenant_id.clone(),
+            roles: context.roles.clone(),
+            is_allowed: true,
+            version: None,
+            before: Value::Null,
+            after: Value::Null,
+        }
+    }
+
     /// Where it stands among others: their order is that of time.
     pub fn position(&self) -> String {
         format!("{:.3}#{}", self.time, self.id)

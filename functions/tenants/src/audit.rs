@@ -17,20 +17,9 @@ pub(crate) fn entry<S, P>(
     subject: impl Into<String>,
     (before, after): (Value, Value),
 ) -> AuditEntry {
-    AuditEntry {
-        id: (state.new_id)(),
-        time: (state.now)(),
-        action: action.to_owned(),
-        subject: subject.into(),
-        principal_id: context.principal.id.clone(),
-        principal_kind: Some(context.principal.kind),
-        tenant_id: context.tenant_id.clone(),
-        roles: context.roles.clone(),
-        is_allowed: true,
-        version: None,
-        before,
-        after,
-    }
+    let entry =
+        AuditEntry::of(context, (state.new_id)(), (state.now)(), action, subject.into());
+    AuditEntry { before, after, ..entry }
 }
 
 /// Notes who was refused what, and gives the refusal back. What is not there for the caller is no refusal.

@@ -160,20 +160,7 @@ pub(crate) fn blank_entry(
     action: &str,
     subject: &str,
 ) -> AuditEntry {
-    AuditEntry {
-        id: (state.new_id)(),
-        time: (state.now)(),
-        action: action.to_owned(),
-        subject: subject.to_owned(),
-        principal_id: context.principal.id.clone(),
-        principal_kind: Some(context.principal.kind),
-        tenant_id: context.tenant_id.clone(),
-        roles: context.roles.clone(),
-        is_allowed: true,
-        version: None,
-        before: Value::Null,
-        after: Value::Null,
-    }
+    AuditEntry::of(context, (state.new_id)(), (state.now)(), action, subject.to_owned())
 }
 
 /// Checks that the caller has seen what it is about to replace.
