@@ -8,57 +8,20 @@ use administration::{
 };
 use admission::{AuditEntry, Calendar};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
-    KeyType, Projection, ProjectionType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use store_dynamodb::{Administration, DynamoDirectory, Ledger, LimitTables};
 use tenancy::{Directory as _, LobId, Role, Status, TenantId};
 
-use crate::support::{TABLE, dynamodb};
-
-const TENANCY: &str = "tenancy";
+use crate::support::{TABLE, TENANCY, create_tenancy, dynamodb, put};
 
 /// A `tenancy` table like the template's beside the ledger, both empty.
 async fn tables() -> (Client, Administration) {
     let client = dynamodb().await;
-    let mut create =
-        client.create_table().table_name(TENANCY).billing_mode(BillingMode::PayPerRequest);
-    for name in ["PK", "SK", "lob_id"] {
-        let attribute = AttributeDefinition::builder().attribute_name(name);
-        create = create.attribute_definitions(
-            attribute.attribute_type(ScalarAttributeType::S).build().unwrap(),
-        );
-    }
-    let element = |name: &str, key_type| {
-        KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap()
-    };
-    create
-        .key_schema(element("PK", KeyType::Hash))
-        .key_schema(element("SK", KeyType::Range))
-        .global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name("tenants")
-                .key_schema(element("lob_id", KeyType::Hash))
-                .key_schema(element("PK", KeyType::Range))
-                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-                .build()
-                .unwrap(),
-        )
-        .send()
-        .await
-        .unwrap();
+    create_tenancy(&client).await;
     let ledger = Ledger::new(client.clone(), TABLE.to_owned(), Calendar::utc());
     let limits = LimitTables::new(client.clone(), TENANCY.to_owned(), ledger);
     (client.clone(), Administration::new(client, TENANCY.to_owned(), limits))
-}
-
-async fn put(client: &Client, table: &str, pk: &str, sk: &str, item: Value) {
-    let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(item).unwrap();
-    let put = client.put_item().table_name(table).set_item(Some(item));
-    let put = put.item("PK", AttributeValue::S(pk.into()));
-    put.item("SK", AttributeValue::S(sk.into())).send().await.unwrap();
 }
 
 async fn get(client: &Client, table: &str, pk: &str, sk: &str) -> Option<Value> {

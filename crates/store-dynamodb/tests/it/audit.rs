@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use store_dynamodb::AuditTable;
 use tenancy::{PrincipalKind, Role};
 
-use crate::limits::{TENANCY, put, tables};
-use crate::support::NOON;
+use crate::limits::tables;
+use crate::support::{NOON, TENANCY, put};
 
 fn noon() -> Timestamp {
     Timestamp::from_millisecond(NOON.start_ms()).unwrap()

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
-    KeyType, Projection, ProjectionType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use billing::fakes::InMemoryBilling;
 use billing::port::{Accounts, BillingStore, Booked, ClosedMonth, Issued, UsageSource as _};
 use billing::{
@@ -16,7 +13,7 @@ use billing::{
 use metering::UsageRecord;
 use store_dynamodb::BillingBooks;
 
-use crate::support::{TABLE, dynamodb};
+use crate::support::{TABLE, create_tenancy, dynamodb};
 
 /// 2026-11-01T00:00:00Z
 const NOVEMBER_MS: i64 = 1_793_491_200_000;
@@ -51,33 +48,7 @@ fn entry(id: &str, period: &str, kind: EntryKind, amount: i64) -> LedgerEntry {
 
 /// A `tenancy` table as in the template, with two tenants of one line of business.
 async fn tenancy(client: &Client) {
-    let attribute = |name: &str| {
-        let attribute = AttributeDefinition::builder().attribute_name(name);
-        attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
-    };
-    let element = |name: &str, kind| {
-        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap()
-    };
-    let index = GlobalSecondaryIndex::builder()
-        .index_name("tenants")
-        .key_schema(element("lob_id", KeyType::Hash))
-        .key_schema(element("PK", KeyType::Range))
-        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build());
-    client
-        .create_table()
-        .table_name("tenancy")
-        .billing_mode(BillingMode::PayPerRequest)
-        .set_attribute_definitions(Some(vec![
-            attribute("PK"),
-            attribute("SK"),
-            attribute("lob_id"),
-        ]))
-        .key_schema(element("PK", KeyType::Hash))
-        .key_schema(element("SK", KeyType::Range))
-        .global_secondary_indexes(index.build().unwrap())
-        .send()
-        .await
-        .unwrap();
+    create_tenancy(client).await;
     for (owner, sort) in [
         ("TENANT#globex", "META"),
         ("TENANT#acme", "META"),

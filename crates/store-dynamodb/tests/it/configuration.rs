@@ -7,15 +7,12 @@ use serde_json::{Value, json};
 use store_dynamodb::Configuration;
 use tenancy::ModelId;
 
-use crate::support::{context, keyed};
+use crate::support::{self, context, keyed};
 
 const TABLE: &str = "tenancy";
 
-async fn put(client: &Client, pk: &str, sk: &str, mut item: Value) {
-    let key = [("PK", pk), ("SK", sk)].map(|(name, value)| (name.to_owned(), json!(value)));
-    item.as_object_mut().unwrap().extend(key);
-    let item = serde_dynamo::to_item(item).unwrap();
-    client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+async fn put(client: &Client, pk: &str, sk: &str, item: Value) {
+    support::put(client, TABLE, pk, sk, item).await;
 }
 
 fn alias(name: &str, target: &str) -> Value {

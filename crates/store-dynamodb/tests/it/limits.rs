@@ -8,47 +8,17 @@ use admission::{
     RaiseRequest, RaiseStatus, Scope, finish_change,
 };
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
-    KeyType, Projection, ProjectionType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use store_dynamodb::{Ledger, LimitTables};
 use tenancy::Role;
 
-use crate::support::{NOON, TABLE, dynamodb};
-
-pub(crate) const TENANCY: &str = "tenancy";
+use crate::support::{NOON, TABLE, TENANCY, create_tenancy, dynamodb, put};
 
 /// A `tenancy` table like the template's beside the ledger, with two lines of business and three tenants.
 pub(crate) async fn tables() -> (Client, LimitTables) {
     let client = dynamodb().await;
-    let mut create =
-        client.create_table().table_name(TENANCY).billing_mode(BillingMode::PayPerRequest);
-    for name in ["PK", "SK", "lob_id"] {
-        let attribute = AttributeDefinition::builder().attribute_name(name);
-        create = create.attribute_definitions(
-            attribute.attribute_type(ScalarAttributeType::S).build().unwrap(),
-        );
-    }
-    let element = |name: &str, key_type| {
-        KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap()
-    };
-    create
-        .key_schema(element("PK", KeyType::Hash))
-        .key_schema(element("SK", KeyType::Range))
-        .global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name("tenants")
-                .key_schema(element("lob_id", KeyType::Hash))
-                .key_schema(element("PK", KeyType::Range))
-                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-                .build()
-                .unwrap(),
-        )
-        .send()
-        .await
-        .unwrap();
+    create_tenancy(&client).await;
     for (lob, tenants) in [("retail", &["acme", "zenith"][..]), ("markets", &["globex"])] {
         put(&client, TENANCY, "ORG", &format!("LOB#{lob}"), json!({})).await;
         let level = json!({"lob_id": lob, "status": "active", "entitlement_version": 5});
@@ -66,17 +36,6 @@ pub(crate) async fn tables() -> (Client, LimitTables) {
     }
     let ledger = Ledger::new(client.clone(), TABLE.to_owned(), Calendar::utc());
     (client.clone(), LimitTables::new(client, TENANCY.to_owned(), ledger))
-}
-
-pub(crate) async fn put(client: &Client, table: &str, pk: &str, sk: &str, item: serde_json::Value) {
-    let item: std::collections::HashMap<String, AttributeValue> =
-        serde_dynamo::to_item(item).unwrap();
-    let put = client.put_item().table_name(table).set_item(Some(item));
-    put.item("PK", AttributeValue::S(pk.into()))
-        .item("SK", AttributeValue::S(sk.into()))
-        .send()
-        .await
-        .unwrap();
 }
 
 async fn version_of(client: &Client, table: &str, pk: &str, sk: &str) -> u64 {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use store_dynamodb::{Configuration, PriceOverrideTable};
 use tenancy::Role;
 
-use crate::support::{NOON, keyed};
+use crate::support::{self, NOON, keyed};
 
 const TABLE: &str = "tenancy";
 
@@ -22,11 +22,7 @@ async fn tables() -> (Client, PriceOverrideTable, Configuration) {
 }
 
 async fn put(client: &Client, sk: &str, item: Value) {
-    let item: std::collections::HashMap<String, AttributeValue> =
-        serde_dynamo::to_item(item).unwrap();
-    let put = client.put_item().table_name(TABLE).set_item(Some(item));
-    let put = put.item("PK", AttributeValue::S("CATALOG".into()));
-    put.item("SK", AttributeValue::S(sk.into())).send().await.unwrap();
+    support::put(client, TABLE, "CATALOG", sk, item).await;
 }
 
 async fn audited(client: &Client) -> usize {

@@ -1,6 +1,6 @@
 //! A `ledger` table in an embedded DynamoDB, and callers for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use admission::{
     Calendar, Cap, Counter, Gate, MeterRef, Metric, Minute, Part, Period, Reservation, Scope,
@@ -14,10 +14,12 @@ use aws_sdk_dynamodb::types::{
     KeyType, Projection, ProjectionType, ScalarAttributeType,
 };
 use metering::NanoUsd;
+use serde_json::Value;
 use store_dynamodb::Ledger;
 use tenancy::{Principal, PrincipalKind, Role, TenantContext};
 
 pub(crate) const TABLE: &str = "ledger";
+pub(crate) const TENANCY: &str = "tenancy";
 
 /// 2026-11-23T12:00:00Z
 pub(crate) const NOON: Minute = Minute(29_923_920);
@@ -41,24 +43,24 @@ pub(crate) async fn client() -> Client {
 /// Starts a DynamoDB with a table of that name, with keys and no index, like the template's others.
 pub(crate) async fn keyed(table: &str) -> Client {
     let client = client().await;
-    let mut create =
-        client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-    for (name, key_type) in [("PK", KeyType::Hash), ("SK", KeyType::Range)] {
-        let attribute = AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(ScalarAttributeType::S);
-        create = create.attribute_definitions(attribute.build().unwrap());
-        create = create.key_schema(
-            KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap(),
-        );
-    }
-    create.send().await.unwrap();
+    create_table(&client, table, None).await;
     client
 }
 
 /// Starts a DynamoDB with a `ledger` table like the template's.
 pub(crate) async fn dynamodb() -> Client {
     let client = client().await;
+    create_table(&client, TABLE, Some(("meters", "meter_kind"))).await;
+    client
+}
+
+/// The `tenancy` table, like the template's, empty.
+pub(crate) async fn create_tenancy(client: &Client) {
+    create_table(client, TENANCY, Some(("tenants", "lob_id"))).await;
+}
+
+/// A table with keys and, if one is named with its hash key, an index of keys.
+async fn create_table(client: &Client, name: &str, index: Option<(&str, &str)>) {
     let attribute = |name: &str| {
         AttributeDefinition::builder()
             .attribute_name(name)
@@ -69,28 +71,34 @@ pub(crate) async fn dynamodb() -> Client {
     let element = |name: &str, key_type| {
         KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap()
     };
-    client
+    let mut create = client
         .create_table()
-        .table_name(TABLE)
+        .table_name(name)
         .billing_mode(BillingMode::PayPerRequest)
         .attribute_definitions(attribute("PK"))
         .attribute_definitions(attribute("SK"))
-        .attribute_definitions(attribute("meter_kind"))
         .key_schema(element("PK", KeyType::Hash))
-        .key_schema(element("SK", KeyType::Range))
-        .global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name("meters")
-                .key_schema(element("meter_kind", KeyType::Hash))
-                .key_schema(element("PK", KeyType::Range))
-                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-                .build()
-                .unwrap(),
-        )
-        .send()
-        .await
-        .unwrap();
-    client
+        .key_schema(element("SK", KeyType::Range));
+    if let Some((index, hash)) = index {
+        let keys = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(index)
+            .key_schema(element(hash, KeyType::Hash))
+            .key_schema(element("PK", KeyType::Range))
+            .projection(keys);
+        create = create
+            .attribute_definitions(attribute(hash))
+            .global_secondary_indexes(index.build().unwrap());
+    }
+    create.send().await.unwrap();
+}
+
+/// Writes an item in the place of what had its key.
+pub(crate) async fn put(client: &Client, table: &str, pk: &str, sk: &str, item: Value) {
+    let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(item).unwrap();
+    let put = client.put_item().table_name(table).set_item(Some(item));
+    let put = put.item("PK", AttributeValue::S(pk.into()));
+    put.item("SK", AttributeValue::S(sk.into())).send().await.unwrap();
 }
 
 /// Onboards the scopes of `context`, as seeding does.
