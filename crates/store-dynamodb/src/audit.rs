@@ -16,10 +16,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use futures::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tenancy::{LobId, TenantId};
+use tenancy::LobId;
 
 use crate::key;
 use crate::limit_writes::{AUDIT, Item, number, text, transact};
+use crate::read::{self, Cause};
 
 /// The partition of heads.
 const HEADS: &str = "AUDIT#HEADS";
@@ -29,8 +30,6 @@ const SEGMENT: &str = "SEGMENT#";
 const ENTRY: &str = "ENTRY#";
 /// Entries of one page.
 const PAGE: i32 = 100;
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The audit trail's chains and entries in one table.
 #[derive(Debug, Clone)]
@@ -96,48 +95,7 @@ impl AuditTable {
     }
 
     async fn get(&self, key: key::Key) -> Result<Option<Item>, Cause> {
-        let get = self.client.get_item().table_name(&self.table).set_key(Some(key));
-        Ok(get.consistent_read(true).send().await?.item)
-    }
-
-    /// Every item of a partition whose sort key begins with `prefix`.
-    async fn all(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, Cause> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_values(":pk", string(pk))
-            .consistent_read(true);
-        let query = if prefix.is_empty() {
-            query.key_condition_expression("#pk = :pk")
-        } else {
-            query
-                .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
-                .expression_attribute_names("#sk", key::SK)
-                .expression_attribute_values(":prefix", string(prefix))
-        };
-        Ok(query.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await?)
-    }
-
-    async fn tenants(&self, lob_id: &LobId) -> Result<Vec<TenantId>, Cause> {
-        let items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(key::TENANTS_INDEX)
-            .key_condition_expression("#lob = :lob AND begins_with(#pk, :tenant)")
-            .expression_attribute_names("#lob", "lob_id")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_values(":lob", string(lob_id.to_string()))
-            .expression_attribute_values(":tenant", string("TENANT#"))
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await?;
-        let id = |item: Item| text(&item, key::PK)?.strip_prefix("TENANT#")?.parse().ok();
-        Ok(items.into_iter().filter_map(id).collect())
+        read::item(&self.client, &self.table, key).await
     }
 
     /// The writes that move a chain's end.
@@ -182,12 +140,17 @@ impl AuditTable {
 
     /// Everybody who may have entries.
     async fn all_owners(&self) -> Result<Vec<ChainId>, Cause> {
-        let lobs = self.all(key::ORG, "LOB#").await?;
+        let lobs = read::items(&self.client, &self.table, key::ORG, "LOB#").await?;
         let lob = |item: Item| text(&item, key::SK)?.strip_prefix("LOB#")?.parse().ok();
         let lobs: Vec<LobId> = lobs.into_iter().filter_map(lob).collect();
         let mut owners = BTreeSet::from([ChainId::Org]);
         for lob_id in lobs {
-            owners.extend(self.tenants(&lob_id).await?.into_iter().map(ChainId::Tenant));
+            owners.extend(
+                read::tenants(&self.client, &self.table, &lob_id)
+                    .await?
+                    .into_iter()
+                    .map(ChainId::Tenant),
+            );
             owners.insert(ChainId::Lob(lob_id));
         }
         // Who is gone may have left entries.
@@ -196,7 +159,7 @@ impl AuditTable {
     }
 
     async fn all_heads(&self) -> Result<Vec<Head>, Cause> {
-        let items = self.all(HEADS, "").await?;
+        let items = read::items(&self.client, &self.table, HEADS, "").await?;
         let head = |item| serde_dynamo::from_item::<_, HeadItem>(item).map(Head::from);
         Ok(items.into_iter().map(head).collect::<Result<_, _>>()?)
     }

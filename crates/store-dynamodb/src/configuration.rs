@@ -11,10 +11,12 @@ use inference::{
 };
 use metering::{PriceBook, PriceOverrides};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tenancy::{LobId, ModelId, Status, Tenant, TenantContext};
 
 use crate::key;
 use crate::ledger::store_error;
+use crate::read;
 
 /// Entitlements and catalog in one table.
 #[derive(Debug)]
@@ -47,21 +49,10 @@ impl Configuration {
         Self { client, table }
     }
 
-    async fn get<T: for<'de> Deserialize<'de>>(&self, pk: String) -> Result<Option<T>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key::key(pk.clone(), key::META.to_owned())))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| store_error("read entitlements", &pk, error))?;
-        answer
-            .item
-            .map(serde_dynamo::from_item)
-            .transpose()
-            .map_err(|error| store_error("read entitlements", &pk, error))
+    async fn get<T: DeserializeOwned>(&self, pk: String) -> Result<Option<T>, StoreError> {
+        let key = key::key(pk.clone(), key::META.to_owned());
+        let found = read::value(&self.client, &self.table, key).await;
+        found.map_err(|error| store_error("read entitlements", &pk, error))
     }
 }
 
@@ -124,23 +115,9 @@ impl AliasStore for Configuration {
         &self,
         context: &TenantContext,
     ) -> Result<BTreeMap<ModelId, Arc<Alias>>, ReadCatalogError> {
-        let owner = AttributeValue::S(key::tenant(&context.tenant_id));
-        let items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :tenant AND begins_with(#sk, :alias)")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
-            .expression_attribute_values(":tenant", owner)
-            .expression_attribute_values(":alias", AttributeValue::S(key::ALIAS.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| ReadCatalogError { source: error.into() })?;
+        let owner = key::tenant(&context.tenant_id);
+        let items = read::items(&self.client, &self.table, &owner, key::ALIAS).await;
+        let items = items.map_err(|source| ReadCatalogError { source })?;
         let alias = |item| sensible(item, Alias::validate, |alias| alias.name.as_str());
         let aliases = items.into_iter().filter_map(alias);
         Ok(aliases.map(|alias| (alias.name.clone(), Arc::new(alias))).collect())

@@ -16,6 +16,7 @@ mod level;
 mod limit_writes;
 mod limits;
 mod price_overrides;
+mod read;
 mod rollup;
 mod seeding;
 mod settlement;

@@ -23,6 +23,7 @@ use crate::level::Level;
 use crate::limit_writes::{
     AUDIT, CHANGES, Item, RAISE, VERSION, number, partition, raise_item, text,
 };
+use crate::read;
 
 /// Requests of one list that are looked at, the latest.
 const MAX_RAISES: i32 = 200;
@@ -42,16 +43,9 @@ impl LimitTables {
     }
 
     async fn get(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.tenancy)
-            .set_key(Some(key::key(pk.clone(), sk.to_owned())))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| store_error("read limits", &pk, error))?;
-        Ok(answer.item)
+        let key = key::key(pk.clone(), sk.to_owned());
+        let found = read::item(&self.client, &self.tenancy, key).await;
+        found.map_err(|error| store_error("read limits", &pk, error))
     }
 
     async fn level(&self, owner: &LimitOwner) -> Result<Option<Level>, StoreError> {
@@ -172,24 +166,8 @@ impl LimitStore for LimitTables {
     }
 
     async fn tenants(&self, lob_id: &LobId) -> Result<Vec<TenantId>, StoreError> {
-        let items = self
-            .client
-            .query()
-            .table_name(&self.tenancy)
-            .index_name(key::TENANTS_INDEX)
-            .key_condition_expression("#lob = :lob AND begins_with(#pk, :tenant)")
-            .expression_attribute_names("#lob", "lob_id")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_values(":lob", AttributeValue::S(lob_id.to_string()))
-            .expression_attribute_values(":tenant", AttributeValue::S("TENANT#".to_owned()))
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| store_error("list tenants", lob_id, error))?;
-        let tenant = |item: Item| text(&item, key::PK)?.strip_prefix("TENANT#")?.parse().ok();
-        let mut tenants: Vec<TenantId> = items.into_iter().filter_map(tenant).collect();
+        let tenants = read::tenants(&self.client, &self.tenancy, lob_id).await;
+        let mut tenants = tenants.map_err(|error| store_error("list tenants", lob_id, error))?;
         tenants.sort();
         tenants.dedup();
         Ok(tenants)

@@ -8,12 +8,13 @@ use std::error::Error;
 
 use admission::{OverridesChange, OverridesWrite, PriceOverrideStore, StoreError};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use metering::{AgreedPrices, PriceOverrides};
 
 use crate::key;
 use crate::ledger::store_error;
 use crate::limit_writes::{Item, audit_put, number, text, transact};
+use crate::read::items;
 
 /// Sort key of the item that counts changes.
 const COUNT: &str = "PRICE_OVERRIDES";
@@ -79,22 +80,8 @@ impl PriceOverrideTable {
 
 impl PriceOverrideStore for PriceOverrideTable {
     async fn agreed_prices(&self) -> Result<AgreedPrices, StoreError> {
-        let items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :catalog AND begins_with(#sk, :overrides)")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
-            .expression_attribute_values(":catalog", AttributeValue::S(key::CATALOG.to_owned()))
-            .expression_attribute_values(":overrides", AttributeValue::S(COUNT.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| store_error("read", SUBJECT, error))?;
+        let items = items(&self.client, &self.table, key::CATALOG, COUNT).await;
+        let items = items.map_err(|error| store_error("read", SUBJECT, error))?;
         let mut agreed = AgreedPrices::default();
         for item in items {
             read(&mut agreed, item).map_err(|error| store_error("read", SUBJECT, error))?;

@@ -13,6 +13,7 @@ use tenancy::TenantId;
 use crate::expression::Update;
 use crate::key;
 use crate::ledger::{Applied, DETAIL, Ledger, store_error};
+use crate::read;
 
 /// Writes that closing one reservation may need: another one only when the meter begins a new minute
 /// meanwhile.
@@ -84,20 +85,8 @@ impl SettlementStore for Ledger {
     }
 
     async fn meter(&self, meter: &MeterRef) -> Result<Option<Meter>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key::meter(meter)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| store_error("read the meter", meter, error))?;
-        answer
-            .item
-            .map(serde_dynamo::from_item)
-            .transpose()
-            .map_err(|error| store_error("read the meter", meter, error))
+        let found = read::value(&self.client, &self.table, key::meter(meter)).await;
+        found.map_err(|error| store_error("read the meter", meter, error))
     }
 
     async fn record(
@@ -105,20 +94,8 @@ impl SettlementStore for Ledger {
         tenant_id: &TenantId,
         id: &RecordId,
     ) -> Result<Option<UsageRecord>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key::usage_record(tenant_id, id)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| store_error("read the record", id, error))?;
-        answer
-            .item
-            .map(serde_dynamo::from_item)
-            .transpose()
-            .map_err(|error| store_error("read the record", id, error))
+        let found = read::value(&self.client, &self.table, key::usage_record(tenant_id, id)).await;
+        found.map_err(|error| store_error("read the record", id, error))
     }
 
     async fn detail(
@@ -126,16 +103,8 @@ impl SettlementStore for Ledger {
         tenant_id: &TenantId,
         id: &RecordId,
     ) -> Result<Option<CallDetail>, StoreError> {
-        let item = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key::open_call(tenant_id, id)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| store_error("read what was noted", id, error))?
-            .item;
+        let item = read::item(&self.client, &self.table, key::open_call(tenant_id, id)).await;
+        let item = item.map_err(|error| store_error("read what was noted", id, error))?;
         let text = item.as_ref().and_then(|item| item.get(DETAIL)?.as_s().ok());
         text.map(|text| serde_json::from_str(text))
             .transpose()

@@ -28,6 +28,7 @@ use crate::LimitTables;
 use crate::key;
 use crate::ledger::store_error;
 use crate::limit_writes::Item;
+use crate::read;
 
 /// Something that cannot be made into a write.
 type Unwritable = Box<dyn Error + Send + Sync>;
@@ -53,17 +54,8 @@ impl Administration {
         key: key::Key,
     ) -> Result<Option<T>, StoreError> {
         let subject = format!("{:?}", key.get(key::PK));
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| store_error(operation, &subject, error))?;
-        let item = answer.item.map(serde_dynamo::from_item).transpose();
-        item.map_err(|error| store_error(operation, &subject, error))
+        let found = read::value(&self.client, &self.table, key).await;
+        found.map_err(|error| store_error(operation, &subject, error))
     }
 
     /// The items of a partition whose sort keys begin with `prefix`, which is not empty.
@@ -73,21 +65,8 @@ impl Administration {
         pk: String,
         prefix: &str,
     ) -> Result<Vec<Item>, StoreError> {
-        self.client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
-            .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-            .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| store_error(operation, &pk, error))
+        let found = read::items(&self.client, &self.table, &pk, prefix).await;
+        found.map_err(|error| store_error(operation, &pk, error))
     }
 
     fn put(&self, item: Item) -> Result<TransactWriteItem, Unwritable> {

@@ -10,39 +10,9 @@ use tenancy::{LobId, TenantId};
 
 use super::{BillingBooks, Cause, error};
 use crate::key::{self, Key};
+use crate::limit_writes::text;
+use crate::read;
 use crate::rollup::Rollups;
-
-impl BillingBooks {
-    /// Keys of items of the `tenancy` table; of an index, if one is named.
-    async fn keys(
-        &self,
-        index: Option<&str>,
-        owner: (&str, String),
-        other: (&str, &str),
-    ) -> Result<Vec<String>, BillingStoreError> {
-        let items = self
-            .client
-            .query()
-            .table_name(&self.tenancy)
-            .set_index_name(index.map(str::to_owned))
-            .key_condition_expression("#owner = :owner AND begins_with(#other, :prefix)")
-            .expression_attribute_names("#owner", owner.0)
-            .expression_attribute_names("#other", other.0)
-            .expression_attribute_values(":owner", AttributeValue::S(owner.1.clone()))
-            .expression_attribute_values(":prefix", AttributeValue::S(other.1.to_owned()))
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|cause| error("list accounts of", &owner.1, cause))?;
-        let id = |item: Key| {
-            let text = item.get(other.0)?.as_s().ok()?;
-            text.strip_prefix(other.1).map(str::to_owned)
-        };
-        Ok(items.into_iter().filter_map(id).collect())
-    }
-}
 
 impl Accounts for BillingBooks {
     async fn tenants(&self, span: &Span) -> Result<Vec<TenantAccount>, BillingStoreError> {
@@ -56,18 +26,19 @@ impl Accounts for BillingBooks {
             tenants.extend(marks.into_iter().map(|mark| (mark.tenant_id, None)));
         }
         for lob_id in self.lobs().await? {
-            let owner = ("lob_id", lob_id.to_string());
-            let ids = self.keys(Some(key::TENANTS_INDEX), owner, (key::PK, "TENANT#")).await?;
-            let ids = ids.into_iter().filter_map(|id| id.parse().ok());
-            tenants.extend(ids.map(|id| (id, Some(lob_id.clone()))));
+            let ids = read::tenants(&self.client, &self.tenancy, &lob_id).await;
+            let ids = ids.map_err(|cause| error("list accounts of", &lob_id, cause))?;
+            tenants.extend(ids.into_iter().map(|id| (id, Some(lob_id.clone()))));
         }
         let account = |(tenant_id, lob_id)| TenantAccount { tenant_id, lob_id };
         Ok(tenants.into_iter().map(account).collect())
     }
 
     async fn lobs(&self) -> Result<Vec<LobId>, BillingStoreError> {
-        let ids = self.keys(None, (key::PK, key::ORG.to_owned()), (key::SK, "LOB#")).await?;
-        let mut lobs: Vec<LobId> = ids.into_iter().filter_map(|id| id.parse().ok()).collect();
+        let items = read::items(&self.client, &self.tenancy, key::ORG, "LOB#").await;
+        let items = items.map_err(|cause| error("list accounts of", key::ORG, cause))?;
+        let id = |item: Key| text(&item, key::SK)?.strip_prefix("LOB#")?.parse().ok();
+        let mut lobs: Vec<LobId> = items.into_iter().filter_map(id).collect();
         lobs.sort();
         lobs.dedup();
         Ok(lobs)

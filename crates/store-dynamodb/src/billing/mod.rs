@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::key::{self, Key};
+use crate::read::{self, Cause};
 use write::Outcome;
 
 const BOOKS: &str = "BOOKS";
@@ -26,9 +27,6 @@ const ENTRY: &str = "ENTRY#";
 const ENTRY_ID: &str = "ENTRY_ID#";
 const STATEMENT: &str = "STATEMENT#";
 const MONTH: &str = "MONTH#";
-
-/// Why something failed.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The books, and who is to be billed for what.
 #[derive(Debug, Clone)]
@@ -112,16 +110,9 @@ impl BillingBooks {
         subject: &str,
         key: Key,
     ) -> Result<Option<T>, BillingStoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.ledger)
-            .set_key(Some(key))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|cause| error(operation, subject, cause))?;
-        let read = answer.item.map(|item| serde_dynamo::from_item(without_key(item)));
+        let item = read::item(&self.client, &self.ledger, key).await;
+        let item = item.map_err(|cause| error(operation, subject, cause))?;
+        let read = item.map(|item| serde_dynamo::from_item(without_key(item)));
         read.transpose().map_err(|cause| error(operation, subject, cause))
     }
 

@@ -14,6 +14,7 @@ use tenancy::TenantId;
 use super::key::{self, LIVE};
 use super::{Rollups, Stored, count, rollup_error, text};
 use crate::key::{BUCKETS, Key, PK, SK, bucket, usage_partition};
+use crate::read;
 
 /// Days that live rollups stay after their hour: final ones have long taken their place.
 const LIVE_DAYS: i64 = 40;
@@ -270,17 +271,8 @@ impl AggregationStore for Rollups {
     }
 
     async fn progress(&self, period: UsagePeriod) -> Result<Progress, RollupError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key::progress(period)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| rollup_error("read the progress", &period, error))?;
-        let progress = answer.item.map(serde_dynamo::from_item).transpose();
-        let progress =
+        let progress = read::value(&self.client, &self.table, key::progress(period)).await;
+        let progress: Option<Progress> =
             progress.map_err(|error| rollup_error("read the progress", &period, error))?;
         Ok(progress.unwrap_or_default())
     }
@@ -299,16 +291,9 @@ impl AggregationStore for Rollups {
     }
 
     async fn completed_ms(&self) -> Result<Option<i64>, RollupError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key::lake()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| rollup_error("read the progress", "the lake", error))?;
-        let completed_ms = answer.item.map(|item| count(&item, "completed_ms"));
+        let item = read::item(&self.client, &self.table, key::lake()).await;
+        let item = item.map_err(|error| rollup_error("read the progress", "the lake", error))?;
+        let completed_ms = item.map(|item| count(&item, "completed_ms"));
         Ok(completed_ms.and_then(|completed_ms| completed_ms.try_into().ok()))
     }
 
