@@ -17,8 +17,7 @@ pub(crate) fn entry<S, P>(
     subject: impl Into<String>,
     (before, after): (Value, Value),
 ) -> AuditEntry {
-    let entry =
-        AuditEntry::of(context, (state.new_id)(), (state.now)(), action, subject.into());
+    let entry = AuditEntry::of(context, (state.new_id)(), (state.now)(), action, subject.into());
     AuditEntry { before, after, ..entry }
 }
 
