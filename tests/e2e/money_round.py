@@ -46,7 +46,7 @@ TROUBLE = {
 #: Seconds between two kills, on average.
 KILL_EVERY_S = 2.0
 #: Seconds that the stream may take to settle what was answered, once nothing goes wrong any more.
-STREAM_PATIENCE_S = 180
+STREAM_PATIENCE_S = 600
 #: One sweep is enough, unless another one works on the same items.
 SWEEPS = 3
 #: How likely each function is the next to lose a process.
