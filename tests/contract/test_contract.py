@@ -530,7 +530,7 @@ def test_a_tenants_session_must_name_tenant_and_line_of_business() -> None:
     assert trust["Principal"] == {"AWS": [{"Fn::GetAtt": ["InvokeRole", "Arn"]}, {"Fn::GetAtt": ["SocketRole", "Arn"]}]}
     assert trust["Condition"] == {
         "StringLike": {"aws:RequestTag/tenant_id": "?*", "aws:RequestTag/lob_id": "?*"},
-        "ForAllValues:StringEquals": {"aws:TagKeys": ["tenant_id", "lob_id"]},
+        "ForAllValues:StringEquals": {"aws:TagKeys": ["tenant_id", "lob_id", "project_id"]},
         "Null": {"aws:RequestTag/tenant_id": "false", "aws:RequestTag/lob_id": "false", "aws:TagKeys": "false"},
     }
 

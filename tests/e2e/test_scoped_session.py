@@ -276,6 +276,7 @@ def test_a_session_reaches_no_data(stack: Stack, invoke: dict[str, str]) -> None
         {"Tags": []},
         {"Tags": [{"Key": "tenant_id", "Value": "acme"}]},
         {"Tags": [{"Key": "lob_id", "Value": "retail"}]},
+        {"Tags": [{"Key": "lob_id", "Value": "retail"}, {"Key": "project_id", "Value": "web-shop"}]},
     ],
 )
 def test_a_session_that_names_no_tenant_is_not_opened(

@@ -15,7 +15,7 @@ use aws_smithy_async::time::SharedTimeSource;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use inference::{Model, ProviderCall};
-use tenancy::{LobId, TenantContext, TenantId};
+use tenancy::{LobId, ProjectId, TenantContext, TenantId};
 
 use crate::cache::{Cache, Kept};
 use crate::policy::{
@@ -62,6 +62,7 @@ pub enum SessionError {
 pub(crate) struct SessionKey {
     tenant_id: TenantId,
     lob_id: LobId,
+    project_id: Option<ProjectId>,
     entitlement_version: u64,
     /// The session policy: of all that is allowed, or of one model.
     policy: String,
@@ -155,6 +156,7 @@ impl Sessions {
         let key = SessionKey {
             tenant_id: context.tenant_id.clone(),
             lob_id: context.lob_id.clone(),
+            project_id: None,
             // The tenant's own files depend on no entitlement.
             entitlement_version: 0,
             policy: uploads_policy(&uploads_arn(&self.place, bucket, &context.tenant_id)),
@@ -179,6 +181,7 @@ impl Sessions {
         SessionKey {
             tenant_id: tenant_id.clone(),
             lob_id: call.context.lob_id.clone(),
+            project_id: call.project_id.cloned(),
             entitlement_version: call.entitlement_version,
             policy: call_policy(place, call.provider, models, uploads.as_deref()),
         }
@@ -194,8 +197,10 @@ impl Sessions {
         key: &SessionKey,
     ) -> BoxFuture<'static, Result<Kept<Credentials>, SessionError>> {
         let tenant_id = key.tenant_id.clone();
+        let project = key.project_id.as_ref().map(|id| ("project_id", id.as_str()));
         let tags = [("tenant_id", key.tenant_id.as_str()), ("lob_id", key.lob_id.as_str())]
             .into_iter()
+            .chain(project)
             .filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok())
             .collect();
         let request = self

@@ -71,6 +71,21 @@ async fn two_tenants_never_share_a_session() {
 }
 
 #[tokio::test]
+async fn a_project_has_a_session_that_is_tagged_with_it() {
+    let clock = Clock::new();
+    let sts = sts(&clock);
+    let sessions = sessions(&sts, &clock);
+    let mut acme = acme();
+    assert_eq!(access_key_id(&sessions, &acme.call(0)).await, "SESSION0");
+    acme.project_id = Some("web-shop".parse().unwrap());
+    assert_eq!(access_key_id(&sessions, &acme.call(0)).await, "SESSION1");
+    assert_eq!(access_key_id(&sessions, &acme.call(1)).await, "SESSION1");
+    let sent = sts.sent();
+    let tag = |index: usize| sent[index].form().get("Tags.member.3.Value").cloned();
+    assert_eq!((tag(0), tag(1)), (None, Some("web-shop".to_owned())));
+}
+
+#[tokio::test]
 async fn a_change_of_entitlements_needs_a_new_session() {
     let clock = Clock::new();
     let sts = sts(&clock);

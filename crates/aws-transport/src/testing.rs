@@ -26,7 +26,7 @@ use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use inference::{Estimate, Model, Protocol, ProviderCall, ProviderConfig};
 use serde_json::Value;
-use tenancy::{Principal, PrincipalId, PrincipalKind, Role, TenantContext};
+use tenancy::{Principal, PrincipalId, PrincipalKind, ProjectId, Role, TenantContext};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -351,6 +351,8 @@ pub fn model(id: &str) -> Arc<Model> {
 pub struct Caller {
     /// Who calls.
     pub context: TenantContext,
+    /// For which project.
+    pub project_id: Option<ProjectId>,
     /// Whom they call.
     pub provider: ProviderConfig,
     /// What they may call.
@@ -372,6 +374,7 @@ impl Caller {
         };
         Self {
             context,
+            project_id: None,
             provider: inference::fixtures::provider("bedrock"),
             models: models.iter().map(|id| model(id)).collect(),
             entitlement_version: 1,
@@ -388,6 +391,7 @@ impl Caller {
         ProviderCall {
             provider: &self.provider,
             context: &self.context,
+            project_id: self.project_id.as_ref(),
             model,
             allowed_models: &self.models,
             entitlement_version: self.entitlement_version,

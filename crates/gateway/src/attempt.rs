@@ -203,6 +203,7 @@ impl Attempt {
     pub(crate) fn provider_call(&self) -> ProviderCall<'_> {
         ProviderCall {
             context: &self.context,
+            project_id: self.detail.project_id.as_ref(),
             provider: &self.target.provider,
             model: &self.target.model,
             allowed_models: &self.allowed_models,

@@ -47,6 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let call = ProviderCall {
         provider: &provider,
         context: &context,
+        project_id: None,
         model: &registered(model),
         allowed_models: &allowed,
         entitlement_version: 1,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use tenancy::TenantContext;
+use tenancy::{ProjectId, TenantContext};
 
 use crate::{Model, ProviderConfig, ProviderRequest};
 
@@ -17,6 +17,8 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ProviderError>> + 
 pub struct ProviderCall<'a> {
     /// Whose call it is.
     pub context: &'a TenantContext,
+    /// The project that it is made for; its session is tagged with it.
+    pub project_id: Option<&'a ProjectId>,
     /// Who runs the model.
     pub provider: &'a ProviderConfig,
     /// The model to call.
