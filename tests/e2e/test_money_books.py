@@ -98,6 +98,36 @@ def test_each_fault_is_found(plant: Callable[..., Any], found: str) -> None:
     assert any(found in fault for fault in faults(*books)), faults(*books)
 
 
+#: 2026-11-26T00:00:00Z, a Thursday.
+MIDNIGHT_MS = NOON_MS + 12 * 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [
+        ({"req_day": 1, "usd_week": 48_000}, None),
+        # The call before midnight may have been counted after it, by a slow clock, and by no other way.
+        ({"req_day": 2}, None),
+        ({"req_day": 0}, "req_day is 0, not between 1 and 2"),
+        ({"req_day": 3}, "req_day is 3"),
+        ({"usd_week": 24_000}, "usd_week is 24000"),
+    ],
+)
+def test_a_day_that_begins_in_a_round_counts_its_own_calls(counts: dict[str, int], found: str | None) -> None:
+    records = [record("a", started_ms=MIDNIGHT_MS - 20_000), record("b", started_ms=MIDNIGHT_MS + 5_000)]
+    meter = {"minute": MIDNIGHT_MS // 60_000, "open": {}, "usd_week": 48_000, **counts}
+    told = faults(records, [call("a"), call("b")], meter)
+    assert told == [] if found is None else any(found in fault for fault in told), told
+
+
+def test_shards_that_have_not_all_met_midnight_add_up_to_less() -> None:
+    books = [record("a", started_ms=MIDNIGHT_MS - 20_000), record("b", started_ms=MIDNIGHT_MS + 5_000)]
+    calls = [call("a"), call("b")]
+    assert faults(books, calls, {"open": {}, "req_day": 1, "req_week": 2}) == []
+    assert faults(books, calls, {"open": {}, "req_day": 3}) != []
+    assert faults(books, calls, {"open": {}, "req_week": 1}) != []
+
+
 def stored() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Two records, and the rows of the lake that they are."""
     records = [record("a", lob_id="l"), record("b", lob_id="l")]
