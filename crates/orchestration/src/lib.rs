@@ -1,0 +1,19 @@
+//! A tenant's whole life as tasks: many steps in many places, that end complete or leave nothing behind.
+//!
+//! A [`Task`] says where it stands and is written before and after each step, so whoever finds it goes on
+//! from there: [`advance`] does one step, or takes one back. A step may be cut anywhere and is run again,
+//! so each does only what is not done yet.
+
+#[cfg(feature = "fakes")]
+pub mod fakes;
+mod onboard;
+mod runner;
+mod saga;
+mod store;
+mod task;
+
+pub use onboard::{Onboard, OnboardPorts, Onboarding, Person, Program, marker};
+pub use runner::{Next, RunError, advance, give_up};
+pub use saga::{Progress, Saga, StepDef, StepError};
+pub use store::{Created, TaskStore, TenantLimits, TenantRemoval};
+pub use task::{Kind, Requester, State, Step, StepState, Task, TaskError};
