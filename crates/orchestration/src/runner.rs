@@ -113,7 +113,10 @@ pub async fn give_up(
     let message = format!(
         "The step `{step}` failed again and again, so the task was taken back. Try it again later."
     );
-    task.error = Some(TaskError { code: "step_failed".to_owned(), message });
+    // Who called it off gets what they asked for.
+    if !task.cancel_requested {
+        task.error = Some(TaskError { code: "step_failed".to_owned(), message });
+    }
     task.state = State::Compensating;
     save(store, &mut task, now, None).await?;
     Ok(Next::Step)

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use admission::StoreError;
 use administration::{FinishError, UserPoolError};
+use admission::StoreError;
 
 use crate::task::Task;
 

@@ -16,7 +16,6 @@ pub enum Created {
     Busy(String),
 }
 
-
 /// Where tasks are kept.
 pub trait TaskStore: Send + Sync {
     /// Keeps a new task with its audit entry, and locks its tenant, in one write.
