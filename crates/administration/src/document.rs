@@ -45,6 +45,9 @@ pub struct LobDocument {
     /// Cost centre, and whatever else its bill is sorted by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// The models that its tenants may call, of those on their own lists; all of them if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<BTreeSet<ModelId>>,
     /// Whether its tenants are served.
     #[serde(default = "active")]
     pub status: Status,

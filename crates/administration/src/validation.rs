@@ -77,6 +77,11 @@ pub fn check_tenant(document: &TenantDocument) -> Result<(), InvalidField> {
 pub fn check_lob(document: &LobDocument) -> Result<(), InvalidField> {
     name("name", &document.name)?;
     contact(document.contact.as_ref())?;
+    check(
+        document.models.as_ref().is_none_or(|models| models.len() <= MAX_MODELS),
+        "models",
+        &format!("A line of business lists {MAX_MODELS} models at most; leave the list out to allow all."),
+    )?;
     tags("tags", &document.tags)
 }
 

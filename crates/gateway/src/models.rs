@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http_api::ApiError;
 use inference::{Alias, Model};
 use serde_json::{Value, json};
-use tenancy::TenantContext;
+use tenancy::{ModelId, TenantContext};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -54,13 +54,17 @@ async fn entries<P: Ports>(
 ) -> Result<Vec<Entry>, ApiError> {
     let now_ms = (state.now_ms)();
     let (entitlements, catalog) = configuration(state, context, Freshness::Recent, now_ms).await?;
-    let allowed = |id| entitlements.tenant.models.0.get(id).and_then(|id| catalog.models.get(id));
+    let allowed = |id: &ModelId| {
+        let is_listed = entitlements.tenant.models.allows(id);
+        let model = is_listed.then(|| catalog.models.get(id)).flatten();
+        model.filter(|model| model.is_callable_at(now_ms))
+    };
     let version = entitlements.tenant.entitlement_version;
     let own = state.configuration.aliases(context, version, now_ms).await?;
     let shared = catalog.aliases.iter().filter(|(name, _)| !own.contains_key(*name));
     let aliases = own.iter().chain(shared).filter_map(|(name, alias): (_, &Arc<Alias>)| {
-        let mut targets = alias.steps.iter().flat_map(|step| &step.targets);
-        let model = targets.find_map(|target| allowed(&target.model))?;
+        let meant = alias.at(&catalog, now_ms);
+        let model = meant.models().find_map(allowed)?;
         Some(Entry { id: name.to_string(), model: Arc::clone(model) })
     });
     let mut entries: Vec<Entry> = aliases.collect();

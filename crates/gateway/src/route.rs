@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use admission::{Denial, Entitlements, Scope};
 use http_api::ApiError;
-use inference::{Alias, Catalog, Model, RetryPolicy, TokenBound};
+use inference::{Alias, Catalog, Model, RetryPolicy, Stage, TokenBound};
 use metering::{Price, PriceTerms, ProfileScope, Quote, ServiceTier};
 use tenancy::{ModelId, ProjectId, TenantContext};
 
@@ -26,7 +26,7 @@ pub(crate) struct Route {
     pub(crate) alias: Option<Arc<Alias>>,
     /// The models to try, in order; at least one, and all of them on the tenant's allowlist.
     pub(crate) targets: Vec<Arc<Model>>,
-    /// Every model of the tenant's allowlist that is in the registry.
+    /// Every model of the tenant's allowlist that is in the registry and called at this moment.
     pub(crate) allowed_models: Vec<Arc<Model>>,
     /// The project that the call is made for.
     pub(crate) project_id: Option<ProjectId>,
@@ -133,6 +133,7 @@ pub(crate) async fn resolve<P: Ports>(
             .0
             .iter()
             .filter_map(|id| catalog.models.get(id).cloned())
+            .filter(|model| model.is_callable_at(now_ms))
             .collect();
         let aliases =
             state.configuration.aliases(context, entitlements.tenant.entitlement_version, now_ms);
@@ -144,8 +145,9 @@ pub(crate) async fn resolve<P: Ports>(
         let targets = match &alias {
             Some(alias) => {
                 let is_allowed = |id: &ModelId| allowed_models.iter().any(|model| &model.id == id);
+                let meant = alias.at(&catalog, now_ms);
                 let order = routing::candidates(
-                    alias,
+                    &meant,
                     is_allowed,
                     (state.random)(),
                     affinity,
@@ -179,9 +181,28 @@ pub(crate) async fn resolve<P: Ports>(
         }
         // Allowed a moment ago, perhaps; what is remembered must not be the last word on a "no".
         if freshness != Freshness::Remembered {
-            return Err(ApiError::unknown_model(name));
+            return Err(refused(name, alias.as_deref(), &entitlements, &catalog, now_ms));
         }
         freshness = Freshness::Recent;
+    }
+}
+
+/// Why nothing answers to `name`. Only what was the tenant's to call has ended for it; all else is not there.
+fn refused(
+    name: &str,
+    alias: Option<&Alias>,
+    entitlements: &Entitlements,
+    catalog: &Catalog,
+    now_ms: i64,
+) -> ApiError {
+    let mut own = entitlements.tenant.models.0.iter().filter_map(|id| catalog.models.get(id));
+    let is_meant = |model: &&Arc<Model>| match alias {
+        Some(alias) => alias.models().any(|id| *id == model.id),
+        None => model.id.as_str() == name || model.provider_model_id == name,
+    };
+    match own.find(|model| is_meant(model) && model.stage_at(now_ms) == Stage::Retired) {
+        Some(model) => ApiError::retired_model(name, model.successor().map(ModelId::as_str)),
+        None => ApiError::unknown_model(name),
     }
 }
 

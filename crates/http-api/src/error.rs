@@ -72,6 +72,19 @@ impl ApiError {
         Fault::new(FaultKind::NotFound, "model_not_found", message).about("model").into()
     }
 
+    /// A model that the tenant could call until its end; what follows it, if somebody said so.
+    pub fn retired_model(model: &str, successor: Option<&str>) -> Self {
+        let shown: String = model.chars().take(128).collect();
+        let next = match successor {
+            Some(successor) => format!(
+                "Use its successor `{successor}`; if your tenant may not, ask for it with POST /v1/tenants/{{tenant_id}}/model-requests."
+            ),
+            None => "GET /v1/models lists the models that your tenant may use.".to_owned(),
+        };
+        let message = format!("The model `{shown}` is retired and answers no more. {next}");
+        Fault::new(FaultKind::NotFound, "model_retired", message).about("model").into()
+    }
+
     /// A project that the tenant does not have, or that the caller may not use: to the caller the same.
     pub fn unknown_project(project: &str) -> Self {
         let message = format!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Capabilities, Estimate, Model, Protocol, ProviderConfig};
+use crate::{Capabilities, Estimate, Model, Protocol, ProviderConfig, Stage};
 
 /// A model of the built-in Bedrock that can do everything, asked in `protocol`.
 ///
@@ -27,6 +27,8 @@ pub fn model(id: &str, protocol: Protocol) -> Model {
         body: None,
         estimate: Estimate { overhead_tokens: 500, image_tokens: 1_600 },
         response_cache_ttl_s: None,
+        stage: Stage::Approved,
+        end_of_life: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod fault;
 pub mod fixtures;
 pub mod invoke_model;
 pub mod json_template;
+mod lifecycle;
 mod meter;
 mod model;
 pub mod openai_chat;
@@ -36,6 +37,7 @@ pub use dialect::{
     UnknownDialect,
 };
 pub use fault::{BadRequest, Fault, FaultKind};
+pub use lifecycle::{EndOfLife, Stage};
 pub use meter::{OutputMeter, TokenBound, estimated_tokens};
 pub use model::{
     BodyFormat, Capabilities, Estimate, Model, ProviderAuth, ProviderConfig, ProviderKind,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tenancy::ModelId;
 
-use crate::Protocol;
+use crate::{EndOfLife, Protocol, Stage};
 
 /// A model, as the registry describes it (`PK=CATALOG`, `SK=MODEL#<id>`; seeded from `infra/seed/models.json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,12 @@ pub struct Model {
     /// the request asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_cache_ttl_s: Option<u32>,
+    /// Where it is in its life; entries that say nothing are called.
+    #[serde(default, skip_serializing_if = "Stage::is_approved")]
+    pub stage: Stage,
+    /// When it ends, and what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_of_life: Option<EndOfLife>,
 }
 
 fn bedrock() -> String {

@@ -7,10 +7,13 @@ use http::{HeaderName, HeaderValue, Uri};
 use serde_json::Value;
 use tenancy::ModelId;
 
-use crate::{Alias, BodyFormat, Model, Protocol, ProviderConfig, ProviderKind};
+use crate::{Alias, BodyFormat, EndOfLife, Model, Protocol, ProviderConfig, ProviderKind};
 
 /// Targets of one alias at most.
 const MAX_TARGETS: usize = 32;
+
+/// Characters of a note about the end of a model.
+const MAX_NOTE: usize = 500;
 
 /// Provider calls for one call of a client at most.
 const MAX_ATTEMPTS: u32 = 10;
@@ -131,7 +134,27 @@ impl Model {
             "the protocol `json_template` and a `body` of the format `template` need each other"
                 .into()
         })?;
+        self.end_of_life.as_ref().map_or(Ok(()), |end| self.check_end(end))?;
         self.body.as_ref().map_or(Ok(()), check_body)
+    }
+
+    fn check_end(&self, end: &EndOfLife) -> Result<(), String> {
+        rule(end.successor.as_ref() != Some(&self.id), || {
+            "`end_of_life.successor` is the model itself: name another one, or none".into()
+        })?;
+        let is_ordered = match (end.deprecated_on, end.retires_on) {
+            (Some(deprecated), Some(retires)) => deprecated <= retires,
+            _ => true,
+        };
+        rule(is_ordered, || {
+            "`end_of_life.deprecated_on` must not be after `end_of_life.retires_on`".into()
+        })?;
+        let note = end.note.as_deref().unwrap_or_default();
+        rule(note.chars().count() <= MAX_NOTE && !note.chars().any(char::is_control), || {
+            format!(
+                "`end_of_life.note` must be at most {MAX_NOTE} characters without control characters"
+            )
+        })
     }
 }
 

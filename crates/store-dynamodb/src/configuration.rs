@@ -12,7 +12,7 @@ use inference::{
 use metering::{PriceBook, PriceOverrides};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tenancy::{LobId, ModelId, Status, Tenant, TenantContext};
+use tenancy::{LobId, ModelAllowlist, ModelId, Status, Tenant, TenantContext};
 
 use crate::key;
 use crate::ledger::store_error;
@@ -39,6 +39,9 @@ struct TenantItem {
 struct LobItem {
     lob_id: LobId,
     status: Status,
+    /// The models that its tenants may call; all, if it does not say.
+    #[serde(default)]
+    models: Option<ModelAllowlist>,
     #[serde(flatten)]
     limits: ScopeLimits,
 }
@@ -70,12 +73,16 @@ impl EntitlementStore for Configuration {
             )
         })
         .await?;
-        let (Some(TenantItem { tenant, limits }), Some(lob)) = (tenant, lob) else {
+        let (Some(TenantItem { mut tenant, limits }), Some(lob)) = (tenant, lob) else {
             return Ok(None);
         };
         if tenant.lob_id != lob.lob_id {
             // The tenant moved since its caller was authorised; the next authorisation knows.
             return Ok(None);
+        }
+        // Here and nowhere else, so that whatever asks what the tenant may call reads the same list.
+        if let Some(allowed) = &lob.models {
+            tenant.models.0.retain(|model| allowed.allows(model));
         }
         Ok(Some(Entitlements {
             tenant,

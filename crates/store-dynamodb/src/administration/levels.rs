@@ -30,7 +30,7 @@ const TENANT_FIELDS: [&str; 11] = [
 ];
 
 /// Those of a line of business.
-const LOB_FIELDS: [&str; 4] = ["name", "contact", "tags", "status"];
+const LOB_FIELDS: [&str; 5] = ["name", "contact", "tags", "models", "status"];
 
 /// What a tenant's item says beside its limits.
 #[derive(Debug, Serialize, Deserialize)]

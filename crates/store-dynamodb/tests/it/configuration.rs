@@ -156,3 +156,25 @@ async fn settings_are_read_with_the_tenant() {
     assert_eq!(settings.response_cache.unwrap().ttl_s, 60);
     assert_eq!(settings.response_retention_s(), None);
 }
+
+#[tokio::test]
+async fn a_line_of_business_narrows_what_its_tenants_may_call() {
+    let (client, configuration) = configuration().await;
+    let tenant = json!({
+        "tenant_id": "acme", "lob_id": "retail", "status": "active", "models": ["model-a", "model-b"], "entitlement_version": 4,
+    });
+    put(&client, "TENANT#acme", "META", tenant).await;
+    for (list, expected) in [
+        (json!(null), vec!["model-a", "model-b"]),
+        (json!(["model-b", "model-c"]), vec!["model-b"]),
+        (json!([]), vec![]),
+    ] {
+        let mut lob = json!({"lob_id": "retail", "status": "active", "limits": []});
+        if !list.is_null() {
+            lob["models"] = list.clone();
+        }
+        put(&client, "LOB#retail", "META", lob).await;
+        let read = configuration.entitlements(&context("acme", "retail")).await.unwrap().unwrap();
+        assert_eq!(names(read.tenant.models.0.iter()), expected, "{list}");
+    }
+}

@@ -3,6 +3,7 @@
 mod admission_tests;
 mod answers;
 mod failures;
+mod lifecycle;
 mod remembered;
 mod routing;
 mod support;
