@@ -149,6 +149,14 @@ ROUTES = {
     "GET /v1/tenants/{tenant_id}/aws-roles",
     "PUT /v1/tenants/{tenant_id}/aws-roles/{account_id}/{role_name}",
     "DELETE /v1/tenants/{tenant_id}/aws-roles/{account_id}/{role_name}",
+    "GET /v1/tenants/{tenant_id}/issuers",
+    "GET /v1/tenants/{tenant_id}/issuers/{issuer_id}",
+    "PUT /v1/tenants/{tenant_id}/issuers/{issuer_id}",
+    "DELETE /v1/tenants/{tenant_id}/issuers/{issuer_id}",
+    "GET /v1/issuers",
+    "GET /v1/issuers/{issuer_id}",
+    "PUT /v1/issuers/{issuer_id}",
+    "DELETE /v1/issuers/{issuer_id}",
 }
 
 
@@ -425,7 +433,7 @@ def test_no_statement_is_wider_than_it_must_be(role: str, statement: dict[str, A
 #: Statements that let items be deleted, and keys of which a request must name one.
 ONLY_WITH = {
     "SetOwnPrices": ["CATALOG"],
-    "ForgetCallers": ["CLIENT#*", "AWSROLE#*", "CALLERS#*", "UNFINISHED"],
+    "ForgetCallers": ["CLIENT#*", "AWSROLE#*", "ISSUER#*", "CALLERS#*", "UNFINISHED"],
 }
 
 
@@ -588,9 +596,9 @@ def test_tenants_changes_no_usage_and_deletes_nothing_of_a_tenants() -> None:
                 return True
         return False
 
-    for key in ("TENANT#acme", "LOB#retail", "ORG", "CLIENT#x", "AWSROLE#111122223333:x", "CALLERS#acme", "UNFINISHED"):
+    for key in ("TENANT#acme", "LOB#retail", "ORG", "CLIENT#x", "AWSROLE#111122223333:x", "ISSUER#x", "CALLERS#acme", "UNFINISHED"):
         assert may("PutItem", "TenancyTable", key), key
-    for key in ("TENANT#acme", "LOB#retail", "ORG", "CATALOG", "ISSUER#x"):
+    for key in ("TENANT#acme", "LOB#retail", "ORG", "CATALOG"):
         assert not may("DeleteItem", "TenancyTable", key), key
     for key in ("TENANT#acme", "TENANT#acme#SHARD#1-2"):
         assert may("UpdateItem", "LedgerTable", key), key

@@ -71,7 +71,9 @@ class Tenants:
         self._put(f"TENANT#{tenant_id}", entitlements | ({"settings": settings} if settings else {}))
         return self.machine(tenant_id, lob_id)
 
-    def machine(self, tenant_id: str, lob_id: str) -> Caller:
+    def machine(
+        self, tenant_id: str, lob_id: str, role: str = "machine", scopes: Sequence[str] = ("weir/invoke", "weir/read")
+    ) -> Caller:
         """A new machine client of a tenant, with a token."""
         client = self._cognito.create_user_pool_client(
             UserPoolId=self.stack.outputs["UserPoolId"],
@@ -79,14 +81,14 @@ class Tenants:
             GenerateSecret=True,
             AllowedOAuthFlowsUserPoolClient=True,
             AllowedOAuthFlows=["client_credentials"],
-            AllowedOAuthScopes=["weir/invoke", "weir/read"],
+            AllowedOAuthScopes=list(scopes),
         )["UserPoolClient"]
         client_id = client["ClientId"]
         self._clients.append(client_id)
-        item = {"client_id": client_id, "tenant_id": tenant_id, "role": "machine", "issuer": self.stack.issuer}
+        item = {"client_id": client_id, "tenant_id": tenant_id, "role": role, "issuer": self.stack.issuer}
         self._tenancy.put_item(Item={"PK": f"CLIENT#{client_id}", "SK": "META", **item})
         credentials = {"client_id": client_id, "client_secret": client["ClientSecret"]}
-        return Caller(self.stack, tenant_id, lob_id, self.stack.client_credentials(credentials), client_id)
+        return Caller(self.stack, tenant_id, lob_id, self.stack.client_credentials(credentials, " ".join(scopes)), client_id)
 
     def person(self, of: Caller, role: str) -> Caller:
         """A new person in a role of a tenant, signed in."""

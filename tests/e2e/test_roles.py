@@ -178,6 +178,7 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
         {
             "change a tenant": write(TENANCY, OWN),
             "register a client": write(TENANCY, f"CLIENT#{NOBODY}"),
+            "register an issuer": write(TENANCY, "ISSUER#https://nobody.example"),
             "tell a meter": update(LEDGER, METER),
             "look a person up": lambda thief: thief.stack.aws("cognito-idp", thief.credentials).admin_get_user(
                 UserPoolId=thief.stack.outputs["UserPoolId"], Username=NOBODY
@@ -186,7 +187,6 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
         {
             "forget a tenant": delete(TENANCY, OWN),
             "change the catalogue": write(TENANCY, "CATALOG"),
-            "trust an issuer": write(TENANCY, "ISSUER#https://nobody.example"),
             "read usage": query(LEDGER, USAGE),
             "change usage": update(LEDGER, USAGE),
             "change a rollup": update(LEDGER, ROLLUP),

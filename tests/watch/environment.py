@@ -94,6 +94,7 @@ def environment(stack: dict[str, Any]) -> dict[str, str]:
         "INVOCATION_LOGS_BUCKET": "",
         "INVOCATION_LOGS_PREFIXES": "",
         "USER_POOL_ID": outputs["UserPoolId"],
+        "ALLOW_LOCAL_ISSUERS": "true",
         "USER_POOL_CLIENT_ID": outputs["UserPoolClientId"],
         "SERVER_ID": outputs["ServerId"],
         "STS_REGIONS": stack["region"],

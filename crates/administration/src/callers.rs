@@ -50,12 +50,19 @@ pub struct MachineClient {
     /// What its tokens may be for.
     #[serde(default)]
     pub scopes: BTreeSet<String>,
+    /// What it is in the tenant.
+    #[serde(default = "machine")]
+    pub role: Role,
     /// Since when it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<PrincipalId>,
+}
+
+fn machine() -> Role {
+    Role::Machine
 }
 
 /// What a program proves itself by. Said once, to whoever asked for it, and never written anywhere.
@@ -97,7 +104,7 @@ pub fn group(tenant_id: &TenantId, role: Role) -> String {
 /// The meaning of a group; other groups are none of ours.
 pub fn membership(group: &str) -> Option<(TenantId, Role)> {
     let (tenant_id, role) = group.split_once(':')?;
-    let role = role.parse().ok().filter(|role| *role != Role::Machine)?;
+    let role = role.parse().ok().filter(|role: &Role| !role.is_program())?;
     Some((tenant_id.parse().ok()?, role))
 }
 
@@ -230,11 +237,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_group_is_of_its_tenant_and_no_other(text in "[a-z*?#:/\u{430}\\x00-]{0,44}", role in 0usize..8) {
+        fn a_group_is_of_its_tenant_and_no_other(text in "[a-z*?#:/\u{430}\\x00-]{0,44}", role in 0usize..9) {
             let role = Role::ALL[role];
             if let Ok(tenant_id) = text.parse::<TenantId>() {
                 let group = group(&tenant_id, role);
-                let expected = (role != Role::Machine).then(|| (tenant_id.clone(), role));
+                let expected = (!role.is_program()).then(|| (tenant_id.clone(), role));
                 prop_assert_eq!(membership(&group), expected);
                 let other: TenantId = "other-one".parse().unwrap();
                 prop_assert!(memberships(&other, &[group]).0.is_empty());

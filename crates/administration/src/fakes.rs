@@ -7,6 +7,7 @@ use admission::{AuditEntry, StoreError};
 use tenancy::{AwsRole, LobId, ModelId, PrincipalId, TenantId};
 
 use crate::callers::{MachineClient, NewSecret, Secret};
+use crate::issuers::RegisteredIssuer;
 use crate::task::Unfinished;
 use crate::{
     AdministrationStore, LobChange, LobState, TenantChange, TenantPage, TenantState, TenantsAsked,
@@ -34,6 +35,8 @@ pub struct Data {
     pub clients: BTreeMap<String, (TenantId, MachineClient)>,
     /// Registered roles by account and name.
     pub aws_roles: BTreeMap<(String, String), AwsRole>,
+    /// Registered issuers by name.
+    pub issuers: BTreeMap<String, RegisteredIssuer>,
     /// Operations that fail.
     pub failing: BTreeSet<&'static str>,
 }
@@ -292,6 +295,48 @@ impl AdministrationStore for FakeTable {
         }
         data.aws_roles.remove(&key);
         data.audit.push((role.tenant_id.to_string(), entry.clone()));
+        Ok(true)
+    }
+
+    async fn issuers(&self, owner: Option<&TenantId>) -> Result<Vec<RegisteredIssuer>, StoreError> {
+        let data = self.works("issuers")?;
+        let own = data.issuers.values().filter(|it| it.issuer.tenant_id.as_ref() == owner);
+        Ok(own.cloned().collect())
+    }
+
+    async fn put_issuer(
+        &self,
+        issuer: &RegisteredIssuer,
+        before: Option<u64>,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut data = self.works("put_issuer")?;
+        let (name, owner) = (issuer.issuer.issuer.clone(), issuer.issuer.tenant_id.clone());
+        let found = data.issuers.get(&name);
+        if found.map(|it| it.version) != before
+            || found.is_some_and(|it| it.issuer.tenant_id != owner)
+        {
+            return Ok(false);
+        }
+        data.issuers.insert(name, issuer.clone());
+        let partition = owner.map_or_else(|| "ORG".to_owned(), |id| id.to_string());
+        data.audit.push((partition, entry.clone()));
+        Ok(true)
+    }
+
+    async fn delete_issuer(
+        &self,
+        issuer: &RegisteredIssuer,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut data = self.works("delete_issuer")?;
+        if data.issuers.get(&issuer.issuer.issuer) != Some(issuer) {
+            return Ok(false);
+        }
+        data.issuers.remove(&issuer.issuer.issuer);
+        let partition =
+            issuer.issuer.tenant_id.as_ref().map_or("ORG".to_owned(), TenantId::to_string);
+        data.audit.push((partition, entry.clone()));
         Ok(true)
     }
 }

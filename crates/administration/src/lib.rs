@@ -11,6 +11,7 @@ mod difference;
 mod document;
 #[cfg(feature = "fakes")]
 pub mod fakes;
+mod issuers;
 mod port;
 mod task;
 mod validation;
@@ -22,6 +23,7 @@ pub use callers::{
 };
 pub use difference::{Difference, differences};
 pub use document::{Branding, Contact, LobDocument, TenantDocument};
+pub use issuers::{RegisteredIssuer, check_issuer};
 pub use port::{
     AdministrationStore, LobChange, LobState, Suspension, TenantChange, TenantPage, TenantState,
     TenantsAsked, User, UserPool, UserPoolError, Version,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tenancy::{AwsRole, LobId, ModelId, PrincipalId, Status, TenantId};
 
 use crate::callers::{MachineClient, NewSecret, Secret};
+use crate::issuers::RegisteredIssuer;
 use crate::task::Unfinished;
 use crate::{LobDocument, TenantDocument};
 
@@ -250,6 +251,28 @@ pub trait AdministrationStore: Send + Sync {
     fn delete_aws_role(
         &self,
         role: &AwsRole,
+        entry: &AuditEntry,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The issuers that a tenant registered; `None`: those of the organisation.
+    fn issuers(
+        &self,
+        owner: Option<&TenantId>,
+    ) -> impl Future<Output = Result<Vec<RegisteredIssuer>, StoreError>> + Send;
+
+    /// Registers an issuer for who its `tenant_id` says, with its audit entry, if there is none, or the
+    /// owner's own of the version `before`; whether that was so.
+    fn put_issuer(
+        &self,
+        issuer: &RegisteredIssuer,
+        before: Option<u64>,
+        entry: &AuditEntry,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Takes an issuer's registration away with its audit entry; whether it still was of that version.
+    fn delete_issuer(
+        &self,
+        issuer: &RegisteredIssuer,
         entry: &AuditEntry,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

@@ -80,7 +80,9 @@ pub fn check_lob(document: &LobDocument) -> Result<(), InvalidField> {
     check(
         document.models.as_ref().is_none_or(|models| models.len() <= MAX_MODELS),
         "models",
-        &format!("A line of business lists {MAX_MODELS} models at most; leave the list out to allow all."),
+        &format!(
+            "A line of business lists {MAX_MODELS} models at most; leave the list out to allow all."
+        ),
     )?;
     tags("tags", &document.tags)
 }

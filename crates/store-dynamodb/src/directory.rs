@@ -68,12 +68,12 @@ impl Directory for DynamoDirectory {
             "required_claims",
             "subject_claim",
         ];
-        self.get("issuer", format!("ISSUER#{issuer}"), &attributes).await
+        self.get("issuer", key::issuer(issuer), &attributes).await
     }
 
     async fn client(&self, client_id: &str) -> Result<Option<Client>, ReadDirectoryError> {
-        self.get("client", format!("CLIENT#{client_id}"), &["client_id", "tenant_id", "issuer"])
-            .await
+        let attributes = ["client_id", "tenant_id", "issuer", "role"];
+        self.get("client", format!("CLIENT#{client_id}"), &attributes).await
     }
 
     async fn aws_role(

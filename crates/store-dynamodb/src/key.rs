@@ -46,6 +46,8 @@ pub(crate) const UNFINISHED: &str = "UNFINISHED";
 pub(crate) const CLIENT: &str = "CLIENT#";
 /// Sort key prefix of AWS roles in [`callers`].
 pub(crate) const AWS_ROLE: &str = "AWSROLE#";
+/// Sort key prefix of OIDC issuers in [`callers`] and in the organisation's partition.
+pub(crate) const ISSUER: &str = "ISSUER#";
 
 pub(crate) type Key = HashMap<String, AttributeValue>;
 
@@ -77,6 +79,11 @@ pub(crate) fn client(client_id: &str) -> String {
 /// The partition of an AWS role.
 pub(crate) fn aws_role(account_id: &str, role_name: &str) -> String {
     format!("{AWS_ROLE}{account_id}:{role_name}")
+}
+
+/// The partition of an OIDC issuer.
+pub(crate) fn issuer(name: &str) -> String {
+    format!("{ISSUER}{name}")
 }
 
 /// How a tenant was in one version, in the order of versions.

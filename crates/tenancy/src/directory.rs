@@ -120,6 +120,21 @@ pub enum InvalidIssuer {
     Required(ClaimPath),
 }
 
+impl InvalidIssuer {
+    /// Which part of the registration is wrong.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Name => "issuer",
+            Self::JwksUrl => "jwks_url",
+            Self::Audiences => "audiences",
+            Self::Tenant => "tenant_claim",
+            Self::Roles => "roles",
+            Self::Ungrantable(_) => "may_grant",
+            Self::Required(_) => "required_claims",
+        }
+    }
+}
+
 impl Issuer {
     /// Whether its callers may have `role` at all.
     pub fn may_give(&self, role: Role) -> bool {
@@ -241,6 +256,9 @@ pub struct Client {
     pub tenant_id: TenantId,
     /// Who issues its tokens; the same id from another issuer is another client.
     pub issuer: String,
+    /// What it is in that tenant.
+    #[serde(default = "machine")]
+    pub role: Role,
 }
 
 /// An IAM role whose sessions work for a tenant, without any secret of ours.

@@ -25,6 +25,8 @@ pub enum Role {
     Auditor,
     /// Reads everything of the organisation; changes and calls nothing.
     OrgAuditor,
+    /// A program of an identity provider: brings the tenant's people and groups; reads and calls nothing else.
+    Provisioner,
 }
 
 /// How far a caller sees, before any permission is asked for. What is beyond is not there for it.
@@ -89,6 +91,8 @@ pub enum Permission {
     ReadCallers,
     /// Decide who may call for the tenant, in roles that are not above one's own.
     ManageCallers,
+    /// Bring and remove the people of the caller's own tenant and their groups, in the form of SCIM.
+    ProvisionMembers,
     /// See the audit trail: of the tenant, and of what else is within reach.
     ReadAudit,
 }
@@ -114,7 +118,7 @@ pub struct PermissionDenied {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvokeModel,
         Self::ListModels,
         Self::ReadOwnUsage,
@@ -139,6 +143,7 @@ impl Permission {
         Self::ManageLobs,
         Self::ReadCallers,
         Self::ManageCallers,
+        Self::ProvisionMembers,
         Self::ReadAudit,
     ];
 
@@ -169,6 +174,7 @@ impl Permission {
             Self::ManageLobs => "create or change lines of business",
             Self::ReadCallers => "see who may call for a tenant",
             Self::ManageCallers => "change who may call for a tenant",
+            Self::ProvisionMembers => "provision the people of a tenant",
             Self::ReadAudit => "see the audit trail",
         }
     }
@@ -178,6 +184,9 @@ impl Permission {
     pub fn is_granted_to(self, role: Role) -> bool {
         if role == Role::OrgAuditor {
             return self.is_read();
+        }
+        if role == Role::Provisioner {
+            return self == Self::ProvisionMembers;
         }
         match self {
             Self::ListModels | Self::ReadOwnUsage | Self::ReadPrices | Self::ReadTenant => true,
@@ -193,7 +202,10 @@ impl Permission {
             | Self::ReadAudit => {
                 matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin | Role::Auditor)
             }
-            Self::ManageMemberLimits | Self::ManageProfile | Self::ManageCallers => {
+            Self::ManageMemberLimits
+            | Self::ManageProfile
+            | Self::ManageCallers
+            | Self::ProvisionMembers => {
                 matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin)
             }
             Self::ReadLobUsage | Self::ManageTenantLimits | Self::ManageTenants | Self::ReadLob => {
@@ -246,7 +258,8 @@ impl Permission {
             | Self::ManageProfile
             | Self::ManageTenants
             | Self::ManageLobs
-            | Self::ManageCallers => false,
+            | Self::ManageCallers
+            | Self::ProvisionMembers => false,
         }
     }
 
@@ -264,7 +277,7 @@ impl Permission {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::OrgAdmin,
         Self::LobAdmin,
         Self::TenantAdmin,
@@ -273,6 +286,7 @@ impl Role {
         Self::Machine,
         Self::Auditor,
         Self::OrgAuditor,
+        Self::Provisioner,
     ];
 
     /// How far somebody in this role sees.
@@ -280,16 +294,27 @@ impl Role {
         match self {
             Self::OrgAdmin | Self::OrgAuditor => Reach::Org,
             Self::LobAdmin => Reach::Lob,
-            Self::TenantAdmin | Self::Developer | Self::Viewer | Self::Machine | Self::Auditor => {
-                Reach::Tenant
-            }
+            Self::TenantAdmin
+            | Self::Developer
+            | Self::Viewer
+            | Self::Machine
+            | Self::Auditor
+            | Self::Provisioner => Reach::Tenant,
         }
     }
 
     /// Whether somebody in this role may give `other` to somebody, or take it away: nobody decides over
-    /// a role that sees further than their own.
+    /// a role that sees further than their own, and who provisions people over no program's, nor its own.
     pub fn may_grant(self, other: Self) -> bool {
+        if self == Self::Provisioner {
+            return !other.is_program() && other.reach() == Reach::Tenant;
+        }
         Permission::ManageCallers.is_granted_to(self) && other.reach() <= self.reach()
+    }
+
+    /// Whether only a program can have it.
+    pub fn is_program(self) -> bool {
+        matches!(self, Self::Machine | Self::Provisioner)
     }
 
     /// The name used in group names, context and records.
@@ -303,6 +328,7 @@ impl Role {
             Self::Machine => "machine",
             Self::Auditor => "auditor",
             Self::OrgAuditor => "org_auditor",
+            Self::Provisioner => "provisioner",
         }
     }
 }
@@ -370,10 +396,10 @@ mod tests {
     }
 
     /// The table as people read it: `O`rg, `L`OB and `T`enant admin, `D`eveloper, `V`iewer, `M`achine,
-    /// `A`uditor, `B` for that of the organisation; then the scopes `i`nvoke, `r`ead, `a`dmin.
+    /// `A`uditor, `B` for that of the organisation, `P`rovisioner; then the scopes `i`nvoke, `r`ead, `a`dmin.
     #[test]
     fn the_permission_table() {
-        const ROLES: [(char, Role); 8] = [
+        const ROLES: [(char, Role); 9] = [
             ('O', Role::OrgAdmin),
             ('L', Role::LobAdmin),
             ('T', Role::TenantAdmin),
@@ -382,6 +408,7 @@ mod tests {
             ('M', Role::Machine),
             ('A', Role::Auditor),
             ('B', Role::OrgAuditor),
+            ('P', Role::Provisioner),
         ];
         const SCOPES: [(char, Scope); 3] =
             [('i', Scope::Invoke), ('r', Scope::Read), ('a', Scope::Admin)];
@@ -399,31 +426,32 @@ mod tests {
         assert_eq!(
             Permission::ALL.map(row).to_vec(),
             [
-                "OLTD-M-- i-- InvokeModel",
-                "OLTDVMAB ira ListModels",
-                "OLTDVMAB -ra ReadOwnUsage",
-                "OLT-V-AB -ra ReadTenantUsage",
-                "OL-----B -ra ReadLobUsage",
-                "O------B -ra ReadOrgUsage",
-                "OLT-V-AB -ra ReadLimits",
-                "OLTDVM-- i-a RequestRaise",
-                "OLT----- --a ManageMemberLimits",
-                "OL------ --a ManageTenantLimits",
-                "O------- --a ManageLobLimits",
-                "O------- --a ManageOrgLimits",
-                "OLTDVMAB -ra ReadPrices",
-                "O------- --a ManagePrices",
-                "OLT---AB -ra ReadStatements",
-                "O------- --a ManageBilling",
-                "OLTDVMAB -ra ReadTenant",
-                "OLT---AB -ra ReadConfiguration",
-                "OLT----- --a ManageProfile",
-                "OL------ --a ManageTenants",
-                "OL-----B -ra ReadLob",
-                "O------- --a ManageLobs",
-                "OLT---AB -ra ReadCallers",
-                "OLT----- --a ManageCallers",
-                "OLT---AB -ra ReadAudit",
+                "OLTD-M--- i-- InvokeModel",
+                "OLTDVMAB- ira ListModels",
+                "OLTDVMAB- -ra ReadOwnUsage",
+                "OLT-V-AB- -ra ReadTenantUsage",
+                "OL-----B- -ra ReadLobUsage",
+                "O------B- -ra ReadOrgUsage",
+                "OLT-V-AB- -ra ReadLimits",
+                "OLTDVM--- i-a RequestRaise",
+                "OLT------ --a ManageMemberLimits",
+                "OL------- --a ManageTenantLimits",
+                "O-------- --a ManageLobLimits",
+                "O-------- --a ManageOrgLimits",
+                "OLTDVMAB- -ra ReadPrices",
+                "O-------- --a ManagePrices",
+                "OLT---AB- -ra ReadStatements",
+                "O-------- --a ManageBilling",
+                "OLTDVMAB- -ra ReadTenant",
+                "OLT---AB- -ra ReadConfiguration",
+                "OLT------ --a ManageProfile",
+                "OL------- --a ManageTenants",
+                "OL-----B- -ra ReadLob",
+                "O-------- --a ManageLobs",
+                "OLT---AB- -ra ReadCallers",
+                "OLT------ --a ManageCallers",
+                "OLT-----P --a ProvisionMembers",
+                "OLT---AB- -ra ReadAudit",
             ]
         );
     }
@@ -434,12 +462,19 @@ mod tests {
         let row = |role: Role| {
             Role::ALL.map(|other| if role.may_grant(other) { 'x' } else { '-' }).iter().collect()
         };
-        let table: [String; 8] = Role::ALL.map(row);
+        let table: [String; 9] = Role::ALL.map(row);
         assert_eq!(
             table,
             [
-                "xxxxxxxx", "-xxxxxx-", "--xxxxx-", "--------", "--------", "--------", "--------",
-                "--------",
+                "xxxxxxxxx",
+                "-xxxxxx-x",
+                "--xxxxx-x",
+                "---------",
+                "---------",
+                "---------",
+                "---------",
+                "---------",
+                "--xxx-x--",
             ]
         );
     }

@@ -71,7 +71,7 @@ fn person(claims: &Claims) -> Result<Caller, Refusal> {
 fn membership(group: &str) -> Option<(TenantId, Role)> {
     let (tenant_id, role) = group.split_once(':')?;
     let role: Role = role.parse().ok()?;
-    if role == Role::Machine {
+    if role.is_program() {
         return None; // a person in a group is not a program
     }
     Some((tenant_id.parse().ok()?, role))
@@ -87,6 +87,8 @@ async fn machine(
     let client = directory.client(client_id).await?;
     let client =
         client.filter(|client| client.client_id == client_id && client.issuer == pool.issuer);
+    // No program is a person, whatever somebody wrote into the table.
+    let client = client.filter(|client| client.role.is_program());
     // A person who signed in through a machine's client is not that machine.
     let Some(client) = client.filter(|_| claims.sub == client_id) else {
         return Err(Denial::UnknownClient.into());
@@ -99,7 +101,7 @@ async fn machine(
     Ok(Caller {
         tenant_id: client.tenant_id,
         principal: principal(client_id, PrincipalKind::Machine)?,
-        roles: BTreeSet::from([Role::Machine]),
+        roles: BTreeSet::from([client.role]),
         scopes,
     })
 }
@@ -120,7 +122,7 @@ fn federated(issuer: &Issuer, claims: &Claims) -> Result<Caller, Refusal> {
     if roles.is_empty() {
         return Err(Refusal::Denied { denial: Denial::NoRole, tenant_id: Some(tenant_id) });
     }
-    let is_machine = roles.iter().all(|role| *role == Role::Machine);
+    let is_machine = roles.iter().all(|role| role.is_program());
     let kind = if is_machine { PrincipalKind::Machine } else { PrincipalKind::User };
     let subject = match &issuer.subject_claim {
         None => claims.sub.clone(),

@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
-use tenancy::{Permission, Scope, TenantContext};
+use tenancy::{Permission, Role, Scope, TenantContext};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
@@ -25,8 +25,15 @@ use crate::audit;
 const MAX_CLIENTS: usize = 50;
 /// Secrets that a client can have at the same time.
 const MAX_SECRETS: usize = 2;
-/// What a program's token may be for.
-const SCOPES: [Scope; 2] = [Scope::Invoke, Scope::Read];
+
+/// What the tokens of a client in that role may be for; none: no client is in that role.
+fn scopes_of(role: Role) -> &'static [Scope] {
+    match role {
+        Role::Machine => &[Scope::Invoke, Scope::Read],
+        Role::Provisioner => &[Scope::Admin],
+        _ => &[],
+    }
+}
 
 /// `GET /v1/tenants/{tenant_id}/clients`
 pub(crate) async fn list<P>(
@@ -52,7 +59,7 @@ pub(crate) async fn create(
     ask.only(&[])?;
     let action = "client.created";
     let tenant = tenant_for(state, context, id, Permission::ManageCallers, action).await?;
-    let (name, scopes) = wanted(ask)?;
+    let (name, role, scopes) = wanted(ask)?;
     let clients = state.store.clients(&tenant.id).await.map_err(store_failed)?;
     if clients.len() >= MAX_CLIENTS {
         let message = format!(
@@ -72,6 +79,7 @@ pub(crate) async fn create(
         client_id: made.client_id,
         name,
         scopes,
+        role,
         created_at: Some((state.now)()),
         created_by: Some(context.principal.id.clone()),
     };
@@ -196,17 +204,26 @@ async fn exchange(
     Ok(None)
 }
 
-fn wanted(ask: &Ask<'_>) -> Result<(String, BTreeSet<String>), ApiError> {
+fn wanted(ask: &Ask<'_>) -> Result<(String, Role, BTreeSet<String>), ApiError> {
     let mut body = object(ask)?;
     let name = take_text(&mut body, "name")?.unwrap_or_default();
     let name = new_client_name(&name).map_err(invalid_caller)?;
-    let rule = "A list of at least one of weir/invoke, weir/read; leave it out for both.";
+    let role = match take_text(&mut body, "role")? {
+        None => Ok(Role::Machine),
+        Some(name) => name.parse().map_err(|_| ()),
+    };
+    let role = role.ok().filter(|role| !scopes_of(*role).is_empty()).ok_or_else(|| {
+        invalid("role", "This is `machine`, which calls models, or `provisioner`, which brings people by SCIM; machine, if it is left out.")
+    })?;
+    let permitted = scopes_of(role);
+    let names: Vec<_> = permitted.iter().map(|scope| scope.as_str()).collect();
+    let rule = format!("A list of at least one of {}; leave it out for all.", names.join(", "));
     let scopes = match body.remove("scopes") {
-        None => SCOPES.into_iter().collect(),
+        None => permitted.iter().copied().collect(),
         Some(Value::Array(given)) => {
             let scope = |value: &Value| {
                 let scope = value.as_str()?.parse::<Scope>().ok()?;
-                SCOPES.contains(&scope).then_some(scope)
+                permitted.contains(&scope).then_some(scope)
             };
             given.iter().map(scope).collect::<Option<BTreeSet<_>>>().unwrap_or_default()
         }
@@ -216,7 +233,7 @@ fn wanted(ask: &Ask<'_>) -> Result<(String, BTreeSet<String>), ApiError> {
         return Err(invalid("scopes", rule));
     }
     refuse_unknown(&body)?;
-    Ok((name, scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect()))
+    Ok((name, role, scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect()))
 }
 
 /// The tenant's client of that id.

@@ -28,6 +28,7 @@ pub enum StartError {
 
 impl State<Administration, CognitoPool> {
     /// Connects to `TENANCY_TABLE`, `LEDGER_TABLE` and the user pool `USER_POOL_ID`; days begin where they do in `TIME_ZONE`.
+    /// `ALLOW_LOCAL_ISSUERS` is `true` on a local stack.
     ///
     /// # Errors
     /// One of them is not set, or no such zone exists.
@@ -41,7 +42,8 @@ impl State<Administration, CognitoPool> {
         let limits = LimitTables::new(client.clone(), tenancy.clone(), ledger);
         let store = Administration::new(client, tenancy, limits);
         let pool = CognitoPool::new(&sdk, pool_id, &region);
-        Ok(Self { store, pool, now, new_id })
+        let allow_local_issuers = variable("ALLOW_LOCAL_ISSUERS")? == "true";
+        Ok(Self { store, pool, allow_local_issuers, now, new_id })
     }
 }
 

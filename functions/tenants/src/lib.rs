@@ -8,6 +8,7 @@ mod aws_roles;
 mod change;
 mod clients;
 mod environment;
+mod issuers;
 mod lobs;
 mod members;
 mod route;
@@ -37,6 +38,8 @@ pub struct State<S, P> {
     pub store: S,
     /// People and clients.
     pub pool: P,
+    /// Whether keys of issuers may be fetched from this machine, as on a local stack.
+    pub allow_local_issuers: bool,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// A new id; later ones are greater.
@@ -86,8 +89,27 @@ async fn serve(
         Route::Lobs => Box::pin(lobs::list(state, context, ask)).await,
         Route::Lob(id) if is_put => Box::pin(lobs::set(state, context, &id, ask)).await,
         Route::Lob(id) => Box::pin(lobs::show(state, context, &id, ask)).await,
+        Route::Issuers => Box::pin(issuers::list(state, context, None, ask)).await,
+        Route::Issuer(id) => Box::pin(serve_issuer(state, context, None, &id, method, ask)).await,
         Route::Tenants => Box::pin(tenants::list(state, context, ask)).await,
         Route::Tenant(id, of) => Box::pin(serve_tenant(state, context, &id, of, method, ask)).await,
+    }
+}
+
+async fn serve_issuer(
+    state: &State<impl AdministrationStore, impl UserPool>,
+    context: &TenantContext,
+    tenant_id: Option<&str>,
+    issuer_id: &str,
+    method: &Method,
+    ask: &Ask<'_>,
+) -> Result<Response<Body>, ApiError> {
+    match *method {
+        Method::PUT => Box::pin(issuers::set(state, context, tenant_id, issuer_id, ask)).await,
+        Method::DELETE => {
+            Box::pin(issuers::remove(state, context, tenant_id, issuer_id, ask)).await
+        }
+        _ => Box::pin(issuers::show(state, context, tenant_id, issuer_id, ask)).await,
     }
 }
 
@@ -128,6 +150,10 @@ async fn serve_tenant(
         }
         OfTenant::AwsRole { account_id, role_name } => {
             Box::pin(aws_roles::remove(state, context, id, (&account_id, &role_name), ask)).await
+        }
+        OfTenant::Issuers => Box::pin(issuers::list(state, context, Some(id), ask)).await,
+        OfTenant::Issuer(issuer) => {
+            Box::pin(serve_issuer(state, context, Some(id), &issuer, method, ask)).await
         }
     }
 }

@@ -12,6 +12,10 @@ pub(crate) enum Route {
     Lob(String),
     /// `/v1/tenants`
     Tenants,
+    /// `/v1/issuers`
+    Issuers,
+    /// `/v1/issuers/{issuer_id}`
+    Issuer(String),
     /// `/v1/tenants/{tenant_id}` and what is below it
     Tenant(String, OfTenant),
 }
@@ -45,6 +49,10 @@ pub(crate) enum OfTenant {
         account_id: String,
         role_name: String,
     },
+    /// `../issuers`
+    Issuers,
+    /// `../issuers/{issuer_id}`
+    Issuer(String),
 }
 
 impl Route {
@@ -55,6 +63,8 @@ impl Route {
         Some(match parts.as_slice() {
             ["lobs"] => Self::Lobs,
             ["lobs", id] => Self::Lob((*id).to_owned()),
+            ["issuers"] => Self::Issuers,
+            ["issuers", id] => Self::Issuer((*id).to_owned()),
             ["tenants"] => Self::Tenants,
             ["tenants", id, rest @ ..] => Self::Tenant((*id).to_owned(), OfTenant::of(rest)?),
             _ => return None,
@@ -64,7 +74,8 @@ impl Route {
     /// The methods that it takes.
     pub(crate) fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Lobs | Self::Tenants => &[Method::GET],
+            Self::Lobs | Self::Tenants | Self::Issuers => &[Method::GET],
+            Self::Issuer(_) => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Lob(_) => &[Method::GET, Method::PUT],
             Self::Tenant(_, of) => of.methods(),
         }
@@ -89,6 +100,8 @@ impl OfTenant {
                 account_id: (*account_id).to_owned(),
                 role_name: (*role_name).to_owned(),
             },
+            ["issuers"] => Self::Issuers,
+            ["issuers", id] => Self::Issuer((*id).to_owned()),
             _ => return None,
         })
     }
@@ -96,7 +109,8 @@ impl OfTenant {
     fn methods(&self) -> &'static [Method] {
         match self {
             Self::Itself => &[Method::GET, Method::PUT],
-            Self::History | Self::Users | Self::AwsRoles => &[Method::GET],
+            Self::History | Self::Users | Self::AwsRoles | Self::Issuers => &[Method::GET],
+            Self::Issuer(_) => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Rollback | Self::Suspend | Self::Resume | Self::Rotate(_) => &[Method::POST],
             Self::User(_) | Self::AwsRole { .. } => &[Method::PUT, Method::DELETE],
             Self::Clients => &[Method::GET, Method::POST],

@@ -48,7 +48,7 @@ impl Administration {
         read.map_err(|error| store_error(operation, tenant_id, error))
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         operation: &'static str,
         tenant_id: &TenantId,
@@ -67,7 +67,7 @@ impl Administration {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let writes = || -> Result<_, Unwritable> {
-            let (client_id, role) = (client.client_id.as_str(), Role::Machine);
+            let (client_id, role) = (client.client_id.as_str(), client.role);
             let registration = Registration { client_id, tenant_id, role, issuer };
             let mut found: Item = serde_dynamo::to_item(registration)?;
             found.extend(key::key(key::client(client_id), key::META.to_owned()));

@@ -7,6 +7,7 @@
 //! has to be finished is noted under `UNFINISHED`, by what it is about.
 
 mod callers;
+mod issuers;
 mod levels;
 mod listing;
 mod notes;
@@ -15,8 +16,8 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use administration::{
-    AdministrationStore, LobChange, LobState, MachineClient, TenantChange, TenantPage, TenantState,
-    TenantsAsked, Unfinished, Version,
+    AdministrationStore, LobChange, LobState, MachineClient, RegisteredIssuer, TenantChange,
+    TenantPage, TenantState, TenantsAsked, Unfinished, Version,
 };
 use admission::{AuditEntry, LimitStore as _, StoreError};
 use aws_sdk_dynamodb::Client;
@@ -212,5 +213,26 @@ impl AdministrationStore for Administration {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         Box::pin(self.remove_aws_role(role, entry)).await
+    }
+
+    async fn issuers(&self, owner: Option<&TenantId>) -> Result<Vec<RegisteredIssuer>, StoreError> {
+        Box::pin(self.list_issuers(owner)).await
+    }
+
+    async fn put_issuer(
+        &self,
+        issuer: &RegisteredIssuer,
+        before: Option<u64>,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        Box::pin(self.write_issuer(issuer, before, entry)).await
+    }
+
+    async fn delete_issuer(
+        &self,
+        issuer: &RegisteredIssuer,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        Box::pin(self.remove_issuer(issuer, entry)).await
     }
 }

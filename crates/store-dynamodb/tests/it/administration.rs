@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use administration::{
-    AdministrationStore as _, LobChange, LobDocument, MachineClient, Suspension, Task,
-    TenantChange, TenantDocument, TenantState, TenantsAsked, Unfinished, new_aws_role,
+    AdministrationStore as _, LobChange, LobDocument, MachineClient, RegisteredIssuer, Suspension,
+    Task, TenantChange, TenantDocument, TenantState, TenantsAsked, Unfinished, new_aws_role,
 };
 use admission::{AuditEntry, Calendar};
 use aws_sdk_dynamodb::Client;
@@ -238,6 +238,7 @@ async fn a_client_is_registered_by_its_note_only() {
         client_id: "c1".to_owned(),
         name: "batch".to_owned(),
         scopes: BTreeSet::from(["weir/invoke".to_owned()]),
+        role: Role::Provisioner,
         created_at: None,
         created_by: None,
     };
@@ -253,6 +254,7 @@ async fn a_client_is_registered_by_its_note_only() {
     assert!(store.unfinished().await.unwrap().is_empty());
     let found = directory.client("c1").await.unwrap().unwrap();
     assert_eq!((found.tenant_id, found.issuer.as_str()), (acme.clone(), "https://issuer"));
+    assert_eq!(found.role, Role::Provisioner);
     assert_eq!(store.clients(&acme).await.unwrap(), [made]);
     assert_eq!(store.clients(&globex).await.unwrap(), []);
 
@@ -288,6 +290,53 @@ async fn an_aws_role_is_one_tenants() {
     assert!(store.delete_aws_role(&changed, &entry(5, "x")).await.unwrap());
     assert_eq!(directory.aws_role("111122223333", "batch").await.unwrap(), None);
     assert!(store.put_aws_role(&others, &entry(6, "x")).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_issuer_is_its_owners() {
+    let (client, store) = tables().await;
+    let directory = DynamoDirectory::new(client, TENANCY.to_owned());
+    let issuer = |tenant: Option<&str>, version: u64| -> RegisteredIssuer {
+        let mut body = json!({
+            "issuer": "https://login.example", "jwks_url": "https://login.example/keys",
+            "audiences": ["weir"], "role": "viewer", "roles": {"admins": "tenant_admin"},
+            "role_claim": "groups", "version": version, "changed_at": "2026-11-26T00:00:00Z",
+            "changed_by": "u-1", "required_claims": {"tid": ["1"]},
+        });
+        match tenant {
+            Some(tenant) => body["tenant_id"] = json!(tenant),
+            None => {
+                body["tenant_claim"] = json!("org");
+                body["tenants"] = json!({"1": "acme"});
+            }
+        }
+        serde_json::from_value(body).unwrap()
+    };
+    let (acme, globex) = (tenant_id("acme"), tenant_id("globex"));
+    let put = async |issuer: &RegisteredIssuer, before, number| {
+        store.put_issuer(issuer, before, &entry(number, "x")).await.unwrap()
+    };
+    let first = issuer(Some("acme"), 1);
+    assert!(put(&first, None, 1).await);
+    assert!(!put(&first, None, 2).await, "it is there");
+    assert!(!put(&issuer(Some("globex"), 2), Some(1), 3).await, "it is another's");
+    assert!(!put(&issuer(None, 2), Some(1), 4).await, "nor the organisation's");
+    let second = issuer(Some("acme"), 2);
+    assert!(put(&second, Some(1), 5).await);
+    assert!(!put(&second, Some(1), 6).await, "it was changed meanwhile");
+    let found = directory.issuer("https://login.example").await.unwrap();
+    assert_eq!(found.as_ref(), Some(&second.issuer));
+    assert_eq!(store.issuers(Some(&acme)).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(store.issuers(Some(&globex)).await.unwrap(), []);
+    assert_eq!(store.issuers(None).await.unwrap(), []);
+    assert!(!store.delete_issuer(&first, &entry(7, "x")).await.unwrap());
+    assert!(store.delete_issuer(&second, &entry(8, "x")).await.unwrap());
+    assert_eq!(directory.issuer("https://login.example").await.unwrap(), None);
+    let of_all = issuer(None, 1);
+    assert!(put(&of_all, None, 9).await);
+    assert_eq!(store.issuers(None).await.unwrap(), std::slice::from_ref(&of_all));
+    assert!(!put(&issuer(Some("acme"), 2), Some(1), 10).await);
+    assert!(store.delete_issuer(&of_all, &entry(11, "x")).await.unwrap());
 }
 
 #[tokio::test]

@@ -316,6 +316,7 @@ fn directory() -> FakeDirectory {
         client_id: id.into(),
         tenant_id: tenant.parse().unwrap(),
         issuer: POOL.into(),
+        role: Role::Machine,
     };
     let aws_role = |account: &str, name: &str, tenant: &str| AwsRole {
         account_id: account.into(),

@@ -35,6 +35,18 @@ fn requests() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("GET", "/v1/tenants/acme/aws-roles", None),
         ("PUT", "/v1/tenants/acme/aws-roles/111122223333/batch", None),
         ("DELETE", "/v1/tenants/acme/aws-roles/111122223333/old", None),
+        ("GET", "/v1/tenants/acme/issuers", None),
+        ("GET", "/v1/tenants/acme/issuers/aHR0cHM6Ly9vbGQuZXhhbXBsZQ", None),
+        (
+            "PUT",
+            // https://new.example
+            "/v1/tenants/acme/issuers/aHR0cHM6Ly9uZXcuZXhhbXBsZQ#new",
+            Some(
+                json!({"jwks_url": "https://new.example/keys", "audiences": ["weir"], "role": "viewer"}),
+            ),
+        ),
+        ("DELETE", "/v1/tenants/acme/issuers/aHR0cHM6Ly9vbGQuZXhhbXBsZQ", None),
+        ("GET", "/v1/issuers", None),
     ]
 }
 
@@ -57,6 +69,12 @@ fn furnished() -> World {
             tenancy::Role::Machine,
         );
         data.aws_roles.insert(("111122223333".into(), "old".into()), role.unwrap());
+        let issuer = serde_json::from_value(json!({
+            "issuer": "https://old.example", "jwks_url": "https://old.example/keys",
+            "audiences": ["weir"], "role": "viewer", "tenant_id": "acme", "version": 1,
+            "changed_at": "2026-11-23T12:00:00Z", "changed_by": "u-1",
+        }));
+        data.issuers.insert("https://old.example".to_owned(), issuer.unwrap());
     }
     let secrets = vec!["s1".to_owned()];
     state.pool.data().clients.insert("c1".to_owned(), ("acme.1".to_owned(), secrets));
@@ -73,7 +91,7 @@ async fn every_route_for_everybody() {
             let url = path.split('#').next().unwrap();
             let mut ask = asked(&state, who);
             if method == "PUT" {
-                let header = if url.contains("new") { "If-None-Match" } else { "If-Match" };
+                let header = if path.contains("new") { "If-None-Match" } else { "If-Match" };
                 ask = ask.header(header, "*");
             } else if url.ends_with("rollback") {
                 ask = ask.header("If-Match", "*");
@@ -131,7 +149,12 @@ async fn every_route_for_everybody() {
 200 403 200 200 403 403 403 403 404 404 POST /v1/tenants/acme/clients/c1/rotate
 200 200 200 200 200 403 403 403 404 404 GET /v1/tenants/acme/aws-roles
 201 403 201 201 403 403 403 403 404 404 PUT /v1/tenants/acme/aws-roles/111122223333/batch
-200 403 200 200 403 403 403 403 404 404 DELETE /v1/tenants/acme/aws-roles/111122223333/old"
+200 403 200 200 403 403 403 403 404 404 DELETE /v1/tenants/acme/aws-roles/111122223333/old
+200 200 200 200 200 403 403 403 404 404 GET /v1/tenants/acme/issuers
+200 200 200 200 200 403 403 403 404 404 GET /v1/tenants/acme/issuers/aHR0cHM6Ly9vbGQuZXhhbXBsZQ
+201 403 201 201 403 403 403 403 404 404 PUT /v1/tenants/acme/issuers/aHR0cHM6Ly9uZXcuZXhhbXBsZQ#new
+200 403 200 200 403 403 403 403 404 404 DELETE /v1/tenants/acme/issuers/aHR0cHM6Ly9vbGQuZXhhbXBsZQ
+200 200 403 403 403 403 403 403 403 403 GET /v1/issuers"
     );
 }
 

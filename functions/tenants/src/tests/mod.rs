@@ -4,6 +4,7 @@ mod access;
 mod bad_input;
 mod callers;
 mod documents;
+mod issuers;
 mod members;
 mod properties;
 mod support;

@@ -64,7 +64,7 @@ pub(super) fn world() -> World {
     ] {
         pool.add(id, &format!("{}@mail.example", id.replace('_', "-")), &[group]);
     }
-    State { store, pool, now, new_id }
+    State { store, pool, allow_local_issuers: false, now, new_id }
 }
 
 fn now() -> Timestamp {
