@@ -3,6 +3,8 @@
 //! What Cognito says about a failure is reduced to its code: its messages may name people.
 
 mod clients;
+#[cfg(feature = "offboarding")]
+mod estate;
 mod people;
 
 use std::collections::BTreeSet;

@@ -144,3 +144,55 @@ async fn what_cannot_be_done_is_told_apart_and_names_nobody() {
     let error = fake.pool.user("ann@acme.example").await.unwrap_err();
     assert!(!format!("{error:?}").contains("ann"), "{error:?}");
 }
+
+#[tokio::test]
+async fn groups_members_and_clients_of_a_tenant_are_found_to_the_last_page() {
+    use offboarding::{Estate as _, Store, Whose, classify};
+
+    let clients = |ids: &[(&str, &str)]| -> Vec<Value> {
+        ids.iter().map(|(id, name)| json!({"ClientId": id, "ClientName": name})).collect()
+    };
+    let groups = |names: &[&str]| -> Vec<Value> {
+        names.iter().map(|name| json!({"GroupName": name})).collect()
+    };
+    let fake = pool([
+        (200, json!({"UserPoolClients": clients(&[("c-1", "acme.1"), ("c-2", "acme-2.1")]), "NextToken": "2"})),
+        (200, json!({"UserPoolClients": clients(&[("c-3", "seeded"), ("c-4", "acme")])})),
+        (200, json!({"Groups": groups(&["acme:viewer", "acme-2:viewer"]), "NextToken": "2"})),
+        (200, json!({"Groups": groups(&["acme2:viewer", "acme:unknown"])})),
+        (200, json!({"Users": [ann()]})),
+        (200, json!({"Users": []})),
+    ])
+    .await;
+    let clients = BTreeSet::from(["c-3".to_owned()]);
+    let whose = Whose { tenant_id: "acme".parse().unwrap(), clients };
+    let page = fake.pool.list(&whose, Store::UserPool, None).await.unwrap();
+    assert_eq!(page.next, None);
+    let own = page.found.into_iter().filter(|it| matches!(classify(&whose, it), Ok(Some(_))));
+    let own: Vec<_> = own.collect();
+    let named: Vec<_> = own.iter().map(|it| (it.place.as_str(), it.name.as_str())).collect();
+    assert_eq!(
+        named,
+        [
+            ("clients", "c-1"),
+            ("clients", "c-3"),
+            ("clients", "c-4"),
+            ("members/acme:viewer", "u-1"),
+            ("groups", "acme:viewer"),
+            ("groups", "acme:unknown"),
+        ]
+    );
+    let gone = |code| pool([refusal(code), refusal(code)]);
+    for (it, remove, look) in [
+        (&own[0], "DeleteUserPoolClient", "DescribeUserPoolClient"),
+        (&own[3], "AdminRemoveUserFromGroup", "AdminListGroupsForUser"),
+        (&own[4], "DeleteGroup", "GetGroup"),
+    ] {
+        let fake = gone("ResourceNotFoundException").await;
+        fake.pool.remove(it).await.unwrap();
+        assert!(!fake.pool.is_there(it).await.unwrap());
+        assert_eq!(fake.targets(), [remove, look]);
+    }
+    let fake = pool([(200, json!({"Groups": groups(&["acme:viewer"])}))]).await;
+    assert!(fake.pool.is_there(&own[3]).await.unwrap());
+}

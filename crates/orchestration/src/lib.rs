@@ -6,12 +6,14 @@
 
 #[cfg(feature = "fakes")]
 pub mod fakes;
+mod offboard;
 mod onboard;
 mod runner;
 mod saga;
 mod store;
 mod task;
 
+pub use offboard::Offboard;
 pub use onboard::{Onboard, OnboardPorts, Onboarding, Person, Program, marker};
 pub use runner::{Next, RunError, advance, give_up};
 pub use saga::{Progress, Saga, StepDef, StepError};

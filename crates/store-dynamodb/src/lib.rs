@@ -8,6 +8,8 @@ mod client;
 mod configuration;
 mod content;
 mod directory;
+#[cfg(feature = "offboarding")]
+mod estate;
 mod expression;
 mod health;
 mod key;
@@ -28,6 +30,8 @@ pub use crate::content::Content;
 pub use client::client;
 pub use configuration::Configuration;
 pub use directory::DynamoDirectory;
+#[cfg(feature = "offboarding")]
+pub use estate::TenantTables;
 pub use health::TargetHealth;
 pub use ledger::Ledger;
 pub use limits::LimitTables;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "audit")]
 mod audit;
+#[cfg(feature = "offboarding")]
+mod estate;
 #[cfg(feature = "reconciliation")]
 mod source;
 
@@ -14,6 +16,9 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use lake::{ObjectError, ObjectStore, Version};
+
+#[cfg(feature = "offboarding")]
+pub use estate::TenantObjects;
 
 /// A bucket, as the function's own role sees it.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -53,10 +53,25 @@ async fn s3(State(objects): State<Objects>, request: Request) -> Response {
             let prefix = query.split('&').find_map(|part| part.strip_prefix("prefix="));
             let prefix = decoded(prefix.unwrap());
             let skip = after.map_or(0, |token| token.parse::<usize>().unwrap());
-            let mut found = objects.keys().filter(|key| key.starts_with(&prefix)).skip(skip);
-            let contents = found
-                .next()
-                .map_or(String::new(), |key| format!("<Contents><Key>{key}</Key></Contents>"));
+            // Keys, or with a delimiter the folders that they are in.
+            let folder =
+                |rest: &str| rest.find('/').map(|end| format!("{prefix}{}", &rest[..=end]));
+            let all: BTreeSet<String> = objects
+                .keys()
+                .filter_map(|key| {
+                    let rest = key.strip_prefix(&prefix)?;
+                    let is_by_folder = query.contains("delimiter=");
+                    Some(folder(rest).filter(|_| is_by_folder).unwrap_or_else(|| key.clone()))
+                })
+                .collect();
+            let mut found = all.into_iter().skip(skip);
+            let contents = found.next().map_or(String::new(), |key| {
+                if key.ends_with('/') {
+                    format!("<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>")
+                } else {
+                    format!("<Contents><Key>{key}</Key></Contents>")
+                }
+            });
             let next = found.next().map_or("<IsTruncated>false</IsTruncated>".to_owned(), |_| {
                 let token = skip + 1;
                 format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
@@ -139,4 +154,55 @@ async fn a_bucket_that_is_not_there_is_a_fault_and_no_missing_object() {
     bucket.replace(KEY, Bytes::new(), "text/plain", Some(&none)).await.unwrap_err();
     let error = bucket.put(KEY, Bytes::new(), "text/plain").await.unwrap_err();
     assert_eq!(error.to_string(), format!("failed to put the object `{KEY}`"));
+}
+
+/// Whatever it is called, what stands in a tenant's folder is found, and nothing of a tenant whose id
+/// begins alike.
+#[tokio::test]
+async fn what_a_tenant_has_is_found_wherever_its_folder_is() {
+    use offboarding::{Estate as _, Store, Whose};
+    use store_s3::TenantObjects;
+
+    let bucket = bucket("lake").await;
+    let own = [
+        "audit/dt=2026-11-25/tenant/acme/1.jsonl",
+        "drafts/2026-11/tenant=acme/statement.json",
+        "exports/tenant=acme/task=1/evidence.json",
+        "new/tenant=acme/x",
+        "statements/2026-10/tenant=acme/statement.json",
+        "statements/2026-11/tenant=acme/statement.json",
+        "tenant=acme/file-1",
+    ];
+    let others = [
+        "audit/dt=2026-11-25/tenant/acme-2/1.jsonl",
+        "exports/tenant=acme2/task=1/evidence.json",
+        "statements/2026-10/lob=acme/statement.json",
+        "statements/2026-10/tenant=acme-2/statement.json",
+        "tenant=acme2/file-1",
+        "x",
+    ];
+    for key in own.iter().chain(&others) {
+        bucket.put(key, Bytes::from_static(b"x"), "text/plain").await.unwrap();
+    }
+    let all = TenantObjects {
+        uploads: bucket.clone(),
+        statements: bucket.clone(),
+        audit: bucket.clone(),
+    };
+    let whose = Whose { tenant_id: "acme".parse().unwrap(), clients: BTreeSet::new() };
+    let names = async |store| {
+        let page = all.list(&whose, store, None).await.unwrap();
+        assert_eq!(page.next, None);
+        page.found.into_iter().map(|found| found.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(Store::StatementsBucket).await, own);
+    assert_eq!(names(Store::UploadsBucket).await, ["tenant=acme/file-1"]);
+    let page = all.list(&whose, Store::UploadsBucket, None).await.unwrap();
+    let upload = page.found.first().unwrap();
+    assert!(all.is_there(upload).await.unwrap());
+    all.remove(upload).await.unwrap();
+    all.remove(upload).await.unwrap();
+    assert!(!all.is_there(upload).await.unwrap());
+    assert_eq!(bucket.list("tenant=").await.unwrap(), ["tenant=acme2/file-1"]);
+    all.list(&whose, Store::UserPool, None).await.unwrap_err();
 }

@@ -8,6 +8,7 @@
 )]
 
 mod faulty;
+mod offboard;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

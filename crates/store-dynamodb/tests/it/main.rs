@@ -9,6 +9,7 @@ mod billing;
 mod configuration;
 mod content;
 mod directory;
+mod estate;
 mod health;
 mod ledger;
 mod limits;

@@ -47,6 +47,11 @@ pub(crate) async fn keyed(table: &str) -> Client {
     client
 }
 
+/// A further table with keys and no index.
+pub(crate) async fn keyed_in(client: &Client, table: &str) {
+    create_table(client, table, None).await;
+}
+
 /// Starts a DynamoDB with a `ledger` table like the template's.
 pub(crate) async fn dynamodb() -> Client {
     let client = client().await;
