@@ -217,7 +217,7 @@ fn wanted(ask: &Ask<'_>) -> Result<(String, Role, BTreeSet<String>), ApiError> {
     })?;
     let permitted = scopes_of(role);
     let names: Vec<_> = permitted.iter().map(|scope| scope.as_str()).collect();
-    let rule = format!("A list of at least one of {}; leave it out for all.", names.join(", "));
+    let needed = format!("A list of at least one of {}; leave it out for all.", names.join(", "));
     let scopes = match body.remove("scopes") {
         None => permitted.iter().copied().collect(),
         Some(Value::Array(given)) => {
@@ -230,7 +230,7 @@ fn wanted(ask: &Ask<'_>) -> Result<(String, Role, BTreeSet<String>), ApiError> {
         Some(_) => BTreeSet::new(),
     };
     if scopes.is_empty() {
-        return Err(invalid("scopes", rule));
+        return Err(invalid("scopes", needed));
     }
     refuse_unknown(&body)?;
     Ok((name, role, scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect()))

@@ -51,7 +51,7 @@ const SHOWN: [&str; 5] = ["object", "issuer_id", "version", "changed_at", "chang
 /// Whose issuers: a tenant's, or the organisation's.
 #[derive(Debug)]
 enum Owner {
-    Tenant(Visible),
+    Tenant(Box<Visible>),
     Org,
 }
 
@@ -65,7 +65,8 @@ impl Owner {
         action: &str,
     ) -> Result<Self, ApiError> {
         if let Some(id) = tenant_id {
-            return tenant_for(state, context, id, permission, action).await.map(Self::Tenant);
+            let tenant = tenant_for(state, context, id, permission, action).await?;
+            return Ok(Self::Tenant(Box::new(tenant)));
         }
         match context.require_at(permission, Place::Org) {
             Ok(()) => Ok(Self::Org),
@@ -293,9 +294,12 @@ fn read(body: &Map<String, Value>) -> Result<Issuer, ApiError> {
     serde_json::from_value(Value::Object(body.clone())).map_err(|error| {
         // One field is to blame: the one without which, or with which alone, the same is said.
         let blamed = body.iter().find(|(field, value)| {
-            let mut good = json!({"issuer": "", "jwks_url": "", "audiences": []});
-            good[field.as_str()] = (*value).clone();
-            serde_json::from_value::<Issuer>(good).is_err()
+            let mut good = Map::new();
+            good.insert("issuer".into(), "".into());
+            good.insert("jwks_url".into(), "".into());
+            good.insert("audiences".into(), json!([]));
+            good.insert((*field).clone(), (*value).clone());
+            serde_json::from_value::<Issuer>(Value::Object(good)).is_err()
         });
         let missing = ["jwks_url", "audiences"].into_iter().find(|it| !body.contains_key(*it));
         let field = blamed.map(|(field, _)| field.as_str()).or(missing).unwrap_or("issuer");

@@ -303,12 +303,11 @@ async fn an_issuer_is_its_owners() {
             "role_claim": "groups", "version": version, "changed_at": "2026-11-26T00:00:00Z",
             "changed_by": "u-1", "required_claims": {"tid": ["1"]},
         });
-        match tenant {
-            Some(tenant) => body["tenant_id"] = json!(tenant),
-            None => {
-                body["tenant_claim"] = json!("org");
-                body["tenants"] = json!({"1": "acme"});
-            }
+        if let Some(tenant) = tenant {
+            body["tenant_id"] = json!(tenant);
+        } else {
+            body["tenant_claim"] = json!("org");
+            body["tenants"] = json!({"1": "acme"});
         }
         serde_json::from_value(body).unwrap()
     };

@@ -109,18 +109,18 @@ async fn everything_of_a_tenant_is_found_and_nothing_of_one_that_begins_alike() 
     let content = Content::new(client.clone(), CONTENT.to_owned());
     for tenant in ["acme", "acme-2", "acme2"] {
         populate(&client, tenant).await;
-        let context = context(tenant, "retail");
-        onboard(&client, &context).await;
+        let of = context(tenant, "retail");
+        onboard(&client, &of).await;
         let value = vec![7; 800 * 1024].into();
         let name = "resp_1".parse().unwrap();
-        content.put(&context, ContentKind::Response, &name, value, i64::MAX).await.unwrap();
+        content.put(&of, ContentKind::Response, &name, value, i64::MAX).await.unwrap();
         let record = metering::fakes::usage_record(
-            (id(tenant), context.lob_id.clone(), context.principal.id.clone()),
+            (id(tenant), of.lob_id.clone(), of.principal.id.clone()),
             "model-a".parse().unwrap(),
             call(1),
             NanoUsd(5),
         );
-        ledger(&client).put_record(&context, &record).await.unwrap();
+        ledger(&client).put_record(&of, &record).await.unwrap();
     }
     let tenancy = everything(&tables, "acme", Store::TenancyTable).await;
     assert_eq!(

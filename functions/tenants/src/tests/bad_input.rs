@@ -23,7 +23,7 @@ async fn what_is_wrong_is_named() {
         ("PUT", "/v1/tenants/acm%D0%B5", r#"{"name":"a","lob_id":"retail"}"#, "tenant_id"),
         ("PUT", "/v1/tenants/acme%23x", r#"{"name":"a","lob_id":"retail"}"#, "tenant_id"),
         ("PUT", "/v1/tenants/acme%00", r#"{"name":"a","lob_id":"retail"}"#, "tenant_id"),
-        ("PUT", lob, r#"{"name":"a","models":[]}"#, "models"),
+        ("PUT", lob, r#"{"name":"a","models":"all"}"#, "models"),
         ("PUT", lob, r#"{"name":"a","status":"gone"}"#, "status"),
         ("PUT", "/v1/lobs/A", r#"{"name":"a"}"#, "lob_id"),
         ("GET", "/v1/lobs?cursor=%21", "", "cursor"),

@@ -48,8 +48,8 @@ async fn an_issuer_is_registered_for_exactly_its_tenant() {
     assert_eq!(change(&state, admin, acme, "\"1\"", &document()).await.status, 412);
     let blind = asked(&state, admin).body(&document()).send("PUT", &path(acme, NAME)).await;
     assert_eq!(blind.status, 428);
-    let stale = asked(&state, admin).header("If-Match", "\"1\"");
-    assert_eq!(stale.send("DELETE", &path(acme, NAME)).await.status, 412);
+    let outdated = asked(&state, admin).header("If-Match", "\"1\"");
+    assert_eq!(outdated.send("DELETE", &path(acme, NAME)).await.status, 412);
     assert_eq!(asked(&state, admin).send("DELETE", &path(acme, NAME)).await.status, 200);
     assert_eq!(asked(&state, admin).get(&path(acme, NAME)).await.status, 404);
     let data = state.store.data();
