@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use admission::{AuditEntry, StoreError};
+use admission::{AuditEntry, LimitRule, StoreError};
 use tenancy::{AwsRole, LobId, ModelId, PrincipalId, TenantId};
 
 use crate::callers::{MachineClient, NewSecret, Secret};
@@ -29,6 +29,8 @@ pub struct Data {
     pub audit: Vec<(String, AuditEntry)>,
     /// The version that each tenant's meter knows.
     pub known: BTreeMap<TenantId, u64>,
+    /// Limits of tenants; those who set them are behind other ports.
+    pub limits: BTreeMap<TenantId, Vec<LimitRule>>,
     /// Notes by subject.
     pub unfinished: BTreeMap<String, Unfinished>,
     /// Registered clients, and the tenant of each.

@@ -1,12 +1,14 @@
-//! In-memory doubles of the ports.
+//! In-memory doubles of the ports, and what makes their calls go wrong.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use admission::{AuditEntry, StoreError};
+use administration::fakes::FakeTable;
+use admission::{AuditEntry, LimitRule, StoreError};
+use offboarding::fakes::{Faulty, store_error};
 use tenancy::TenantId;
 
-use crate::store::{Created, TaskStore};
+use crate::store::{Created, TaskStore, TenantLimits, TenantRemoval};
 use crate::task::Task;
 
 /// What the table holds of tasks.
@@ -66,5 +68,84 @@ impl TaskStore for InMemoryTasks {
 
     async fn open(&self) -> Result<Vec<Task>, StoreError> {
         Ok(self.data().tasks.values().filter(|task| !task.is_over()).cloned().collect())
+    }
+}
+
+impl TaskStore for Faulty<InMemoryTasks> {
+    async fn create(&self, task: &Task, entry: &AuditEntry) -> Result<Created, StoreError> {
+        self.faults.call("create", self.inner.create(task, entry), store_error).await
+    }
+
+    async fn task(&self, task_id: &str) -> Result<Option<Task>, StoreError> {
+        self.faults.call("task", self.inner.task(task_id), store_error).await
+    }
+
+    async fn save(&self, task: &Task, entry: Option<&AuditEntry>) -> Result<bool, StoreError> {
+        self.faults.call("save", self.inner.save(task, entry), store_error).await
+    }
+
+    async fn open(&self) -> Result<Vec<Task>, StoreError> {
+        self.faults.call("open", self.inner.open(), store_error).await
+    }
+}
+
+impl TenantLimits for FakeTable {
+    async fn set_limits(
+        &self,
+        tenant_id: &TenantId,
+        rules: &[LimitRule],
+        _entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let mut data = self.data();
+        let before = data.limits.insert(tenant_id.clone(), rules.to_vec());
+        let tenant = data.tenants.get_mut(tenant_id).ok_or_else(|| store_error("set_limits"))?;
+        if before.as_deref() != Some(rules) {
+            tenant.version = tenant.version.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
+impl TenantLimits for Faulty<FakeTable> {
+    async fn set_limits(
+        &self,
+        tenant_id: &TenantId,
+        rules: &[LimitRule],
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let work = self.inner.set_limits(tenant_id, rules, entry);
+        self.faults.call("set_limits", work, store_error).await
+    }
+}
+
+impl TenantRemoval for FakeTable {
+    async fn remove_tenant(
+        &self,
+        tenant_id: &TenantId,
+        reason: &str,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let mut data = self.data();
+        let found = data.tenants.get(tenant_id).and_then(|state| state.suspension.as_ref());
+        if found.is_some_and(|suspension| suspension.reason == reason) {
+            data.tenants.remove(tenant_id);
+            data.versions.retain(|(id, _), _| id != tenant_id);
+            data.known.remove(tenant_id);
+            data.limits.remove(tenant_id);
+            data.audit.push((tenant_id.to_string(), entry.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl TenantRemoval for Faulty<FakeTable> {
+    async fn remove_tenant(
+        &self,
+        tenant_id: &TenantId,
+        reason: &str,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let work = self.inner.remove_tenant(tenant_id, reason, entry);
+        self.faults.call("remove_tenant", work, store_error).await
     }
 }

@@ -13,7 +13,7 @@ use lake::fakes::InMemoryObjects;
 use tenancy::{LobId, TenantId};
 
 use super::faults::Faults;
-use super::faulty::store;
+use super::faulty::store_error;
 use crate::port::{Estate, EstateError, Found, Page, Register, Store, Tombstone, Whose};
 
 /// Things of a page: few, so that there are several.
@@ -252,7 +252,7 @@ impl Estate for FakeEstate {
 impl Register for FakeEstate {
     async fn open_calls(&self, id: &TenantId, _: &LobId) -> Result<usize, StoreError> {
         let count = async { Ok(self.beside().open.get(id).copied().unwrap_or_default()) };
-        self.faults.call("open_calls", count, store).await
+        self.faults.call("open_calls", count, store_error).await
     }
 
     async fn park_client(
@@ -270,7 +270,7 @@ impl Register for FakeEstate {
             }
             Ok(is_new)
         };
-        self.faults.call("park_client", park, store).await
+        self.faults.call("park_client", park, store_error).await
     }
 
     async fn unpark_client(
@@ -288,7 +288,7 @@ impl Register for FakeEstate {
             }
             Ok(is_parked)
         };
-        self.faults.call("unpark_client", unpark, store).await
+        self.faults.call("unpark_client", unpark, store_error).await
     }
 
     async fn bury(
@@ -306,12 +306,12 @@ impl Register for FakeEstate {
             self.beside().tombstones.insert(id.clone(), tombstone.clone());
             Ok(tombstone.clone())
         };
-        self.faults.call("bury", bury, store).await
+        self.faults.call("bury", bury, store_error).await
     }
 
     async fn tombstone(&self, id: &TenantId) -> Result<Option<Tombstone>, StoreError> {
         let read = async { Ok(self.beside().tombstones.get(id).cloned()) };
-        self.faults.call("tombstone", read, store).await
+        self.faults.call("tombstone", read, store_error).await
     }
 }
 

@@ -1,6 +1,5 @@
 //! What goes wrong.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +29,6 @@ struct State {
     calls: Vec<&'static str>,
     plan: Option<(usize, Fault)>,
     broken: Option<&'static str>,
-    counts: BTreeMap<&'static str, usize>,
 }
 
 /// Counts calls of ports, and makes one of them go wrong.
@@ -63,7 +61,10 @@ impl Faults {
     }
 
     /// Makes a call, or what is to become of it.
-    pub(crate) async fn call<T, E>(
+    ///
+    /// # Errors
+    /// That of the call, or the planned one.
+    pub async fn call<T, E>(
         &self,
         operation: &'static str,
         work: impl Future<Output = Result<T, E>>,
@@ -73,7 +74,6 @@ impl Faults {
             let mut state = self.lock();
             let number = state.calls.len();
             state.calls.push(operation);
-            *state.counts.entry(operation).or_default() += 1;
             let planned = state.plan.filter(|(call, _)| *call == number).map(|(_, fault)| fault);
             if planned == Some(Fault::FailsForEver) {
                 state.broken = Some(operation);

@@ -26,16 +26,19 @@ use super::faults::Faults;
 pub struct Faulty<T> {
     /// What works.
     pub inner: Arc<T>,
-    pub(super) faults: Arc<Faults>,
+    /// What goes wrong.
+    pub faults: Arc<Faults>,
 }
 
 impl<T> Faulty<T> {
-    pub(super) fn of(inner: T, faults: &Arc<Faults>) -> Self {
+    /// A port that works until something is planned.
+    pub fn of(inner: T, faults: &Arc<Faults>) -> Self {
         Self { inner: Arc::new(inner), faults: Arc::clone(faults) }
     }
 }
 
-pub(super) fn store(operation: &'static str) -> StoreError {
+/// What a table says when it is made to fail.
+pub fn store_error(operation: &'static str) -> StoreError {
     StoreError { operation, subject: "a test".to_owned(), source: "made to fail".into() }
 }
 
@@ -59,31 +62,31 @@ macro_rules! pass {
 
 impl AdministrationStore for Faulty<FakeTable> {
     async fn tenant(&self, id: &TenantId) -> Result<Option<TenantState>, StoreError> {
-        pass!(self.tenant(id), store)
+        pass!(self.tenant(id), store_error)
     }
     async fn lob(&self, id: &LobId) -> Result<Option<LobState>, StoreError> {
-        pass!(self.lob(id), store)
+        pass!(self.lob(id), store_error)
     }
     async fn lobs(&self, after: Option<&LobId>, limit: usize) -> Result<Vec<LobId>, StoreError> {
-        pass!(self.lobs(after, limit), store)
+        pass!(self.lobs(after, limit), store_error)
     }
     async fn tenant_page(&self, asked: &TenantsAsked) -> Result<TenantPage, StoreError> {
-        pass!(self.tenant_page(asked), store)
+        pass!(self.tenant_page(asked), store_error)
     }
     async fn tenants_of(&self, id: &LobId) -> Result<Vec<TenantId>, StoreError> {
-        pass!(self.tenants_of(id), store)
+        pass!(self.tenants_of(id), store_error)
     }
     async fn models(&self) -> Result<BTreeSet<ModelId>, StoreError> {
-        pass!(self.models(), store)
+        pass!(self.models(), store_error)
     }
     async fn change_tenant(&self, change: &TenantChange) -> Result<bool, StoreError> {
-        pass!(self.change_tenant(change), store)
+        pass!(self.change_tenant(change), store_error)
     }
     async fn change_lob(&self, change: &LobChange) -> Result<bool, StoreError> {
-        pass!(self.change_lob(change), store)
+        pass!(self.change_lob(change), store_error)
     }
     async fn version(&self, id: &TenantId, version: u64) -> Result<Option<Version>, StoreError> {
-        pass!(self.version(id, version), store)
+        pass!(self.version(id, version), store_error)
     }
     async fn history(
         &self,
@@ -91,13 +94,13 @@ impl AdministrationStore for Faulty<FakeTable> {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        pass!(self.history(id, before, limit), store)
+        pass!(self.history(id, before, limit), store_error)
     }
     async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        pass!(self.note(entry), store)
+        pass!(self.note(entry), store_error)
     }
     async fn renew(&self, id: &TenantId, raise: bool) -> Result<(), StoreError> {
-        pass!(self.renew(id, raise), store)
+        pass!(self.renew(id, raise), store_error)
     }
     async fn begin(
         &self,
@@ -105,16 +108,16 @@ impl AdministrationStore for Faulty<FakeTable> {
         unfinished: &Unfinished,
         entry: Option<&AuditEntry>,
     ) -> Result<bool, StoreError> {
-        pass!(self.begin(id, unfinished, entry), store)
+        pass!(self.begin(id, unfinished, entry), store_error)
     }
     async fn end(&self, unfinished: &Unfinished) -> Result<(), StoreError> {
-        pass!(self.end(unfinished), store)
+        pass!(self.end(unfinished), store_error)
     }
     async fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError> {
-        pass!(self.unfinished(), store)
+        pass!(self.unfinished(), store_error)
     }
     async fn clients(&self, id: &TenantId) -> Result<Vec<MachineClient>, StoreError> {
-        pass!(self.clients(id), store)
+        pass!(self.clients(id), store_error)
     }
     async fn register_client(
         &self,
@@ -124,7 +127,7 @@ impl AdministrationStore for Faulty<FakeTable> {
         unfinished: &Unfinished,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        pass!(self.register_client(id, issuer, client, unfinished, entry), store)
+        pass!(self.register_client(id, issuer, client, unfinished, entry), store_error)
     }
     async fn unregister_client(
         &self,
@@ -133,23 +136,23 @@ impl AdministrationStore for Faulty<FakeTable> {
         unfinished: &Unfinished,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        pass!(self.unregister_client(id, client_id, unfinished, entry), store)
+        pass!(self.unregister_client(id, client_id, unfinished, entry), store_error)
     }
     async fn aws_roles(&self, id: &TenantId) -> Result<Vec<AwsRole>, StoreError> {
-        pass!(self.aws_roles(id), store)
+        pass!(self.aws_roles(id), store_error)
     }
     async fn put_aws_role(&self, role: &AwsRole, entry: &AuditEntry) -> Result<bool, StoreError> {
-        pass!(self.put_aws_role(role, entry), store)
+        pass!(self.put_aws_role(role, entry), store_error)
     }
     async fn delete_aws_role(
         &self,
         role: &AwsRole,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        pass!(self.delete_aws_role(role, entry), store)
+        pass!(self.delete_aws_role(role, entry), store_error)
     }
     async fn issuers(&self, owner: Option<&TenantId>) -> Result<Vec<RegisteredIssuer>, StoreError> {
-        pass!(self.issuers(owner), store)
+        pass!(self.issuers(owner), store_error)
     }
     async fn put_issuer(
         &self,
@@ -157,14 +160,14 @@ impl AdministrationStore for Faulty<FakeTable> {
         before: Option<u64>,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        pass!(self.put_issuer(issuer, before, entry), store)
+        pass!(self.put_issuer(issuer, before, entry), store_error)
     }
     async fn delete_issuer(
         &self,
         issuer: &RegisteredIssuer,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        pass!(self.delete_issuer(issuer, entry), store)
+        pass!(self.delete_issuer(issuer, entry), store_error)
     }
 }
 

@@ -22,7 +22,7 @@ use metering::fakes::InMemoryUsage;
 
 pub use self::estate::{Beside, FakeEstate, found};
 pub use self::faults::{Fault, Faults};
-pub use self::faulty::Faulty;
+pub use self::faulty::{Faulty, store_error};
 use crate::port::{Outside, Places, SignError, Signer, Store};
 
 /// 2026-11-23T12:00:00Z

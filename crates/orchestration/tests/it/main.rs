@@ -7,7 +7,6 @@
     reason = "a test that panics says what is wrong"
 )]
 
-mod faulty;
 mod offboard;
 
 use std::collections::BTreeSet;
@@ -20,6 +19,7 @@ use admission::fakes::hard;
 use admission::{Metric, Period};
 use events::fakes::InMemorySink;
 use jiff::Timestamp;
+use offboarding::fakes::{Fault, Faults, Faulty};
 use orchestration::fakes::InMemoryTasks;
 use orchestration::{
     Created, Kind, Next, Onboard, OnboardPorts, Onboarding, Person, Program, Requester, State,
@@ -27,8 +27,6 @@ use orchestration::{
 };
 use serde_json::json;
 use tenancy::{PrincipalKind, Role, Status, TenantId};
-
-use crate::faulty::{Fault, Faults, Faulty};
 
 static IDS: AtomicU64 = AtomicU64::new(0);
 
@@ -51,13 +49,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let faults = Arc::default();
-        let pool: Faulty<FakePool> = Faulty::new(&faults);
+        let pool = Faulty::of(FakePool::default(), &faults);
         pool.inner.add("u-1", "olga@org.example", &["acme:org_admin"]);
         Self {
-            tasks: Faulty::new(&faults),
-            table: Faulty::new(&faults),
+            tasks: Faulty::of(InMemoryTasks::default(), &faults),
+            table: Faulty::of(FakeTable::default(), &faults),
             pool,
-            events: Faulty::new(&faults),
+            events: Faulty::of(InMemorySink::default(), &faults),
             faults,
         }
     }
@@ -128,7 +126,7 @@ impl World {
         let taken = self.events.inner.taken();
         let roles = data.aws_roles.values().filter(|it| it.tenant_id == task.tenant_id).count();
         let clients = data.clients.values().filter(|(id, _)| *id == task.tenant_id).count();
-        let limits = self.table.limits.lock().unwrap().get(&task.tenant_id).map(Vec::len);
+        let limits = data.limits.get(&task.tenant_id).map(Vec::len);
         if task.state == State::Succeeded {
             let tenant = tenant.unwrap();
             assert_eq!((tenant.status, &tenant.suspension), (Status::Active, &None), "{what}");
