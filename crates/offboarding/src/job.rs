@@ -10,7 +10,7 @@ use tenancy::{PrincipalId, PrincipalKind, Role, TenantId};
 
 use crate::port::Outside;
 
-/// Who asked for an off-boarding.
+/// Who asked for a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requester {
     /// Who.
@@ -22,6 +22,26 @@ pub struct Requester {
     pub tenant_id: TenantId,
     /// What they are there.
     pub roles: BTreeSet<Role>,
+}
+
+impl Requester {
+    /// What they do by the task.
+    pub fn entry(&self, id: String, time: Timestamp, action: &str, subject: String) -> AuditEntry {
+        AuditEntry {
+            id,
+            time,
+            action: action.to_owned(),
+            subject,
+            principal_id: self.principal_id.clone(),
+            principal_kind: self.principal_kind,
+            tenant_id: self.tenant_id.clone(),
+            roles: self.roles.clone(),
+            is_allowed: true,
+            version: None,
+            before: Value::Null,
+            after: Value::Null,
+        }
+    }
 }
 
 /// One off-boarding.
@@ -122,22 +142,9 @@ impl Job {
         subject: &str,
         values: (Value, Value),
     ) -> AuditEntry {
-        let Requester { principal_id, principal_kind, tenant_id, roles } =
-            self.requested_by.clone();
         let below = if subject.is_empty() { String::new() } else { format!("/{subject}") };
-        AuditEntry {
-            id: world.new_id(),
-            time: world.now(),
-            action: action.to_owned(),
-            subject: format!("tenants/{}{below}", self.tenant_id),
-            principal_id,
-            principal_kind,
-            tenant_id,
-            roles,
-            is_allowed: true,
-            version: None,
-            before: values.0,
-            after: values.1,
-        }
+        let subject = format!("tenants/{}{below}", self.tenant_id);
+        let entry = self.requested_by.entry(world.new_id(), world.now(), action, subject);
+        AuditEntry { before: values.0, after: values.1, ..entry }
     }
 }

@@ -14,8 +14,9 @@ mod store;
 mod task;
 
 pub use offboard::Offboard;
+pub use offboarding::{Progress, Requester};
 pub use onboard::{Onboard, OnboardPorts, Onboarding, Person, Program, marker};
 pub use runner::{Next, RunError, advance, give_up};
-pub use saga::{Progress, Saga, StepDef, StepError};
+pub use saga::{Saga, StepDef, StepError};
 pub use store::{Created, TaskStore, TenantLimits, TenantRemoval};
-pub use task::{Kind, Requester, State, Step, StepState, Task, TaskError};
+pub use task::{Kind, State, Step, StepState, Task, TaskError};

@@ -1,9 +1,9 @@
 //! A tenant goes: the steps are those of [`offboarding`].
 
-use offboarding::{Job, OffboardError, Outside, Step, evidence_key};
+use offboarding::{Job, OffboardError, Outside, Progress, Step, evidence_key};
 use serde_json::json;
 
-use crate::saga::{Progress, Saga, StepDef, StepError};
+use crate::saga::{Saga, StepDef, StepError};
 use crate::task::Task;
 
 /// Once everything is listed the deletion begins, and nothing is taken back any more.
@@ -33,16 +33,10 @@ impl<W: Outside> Offboard<'_, W> {
 
 /// The task as off-boarding knows it.
 fn job(task: &Task) -> Job {
-    let by = task.requested_by.clone();
     Job {
         task_id: task.task_id.clone(),
         tenant_id: task.tenant_id.clone(),
-        requested_by: offboarding::Requester {
-            principal_id: by.principal_id,
-            principal_kind: by.principal_kind,
-            tenant_id: by.tenant_id,
-            roles: by.roles,
-        },
+        requested_by: task.requested_by.clone(),
         requested_at: task.created_at,
     }
 }
@@ -50,13 +44,6 @@ fn job(task: &Task) -> Job {
 fn step(name: &str) -> Result<Step, StepError> {
     let step = Step::ALL.into_iter().find(|step| step.as_str() == name);
     step.ok_or_else(|| StepError::permanent("unknown_step", format!("There is no step `{name}`.")))
-}
-
-fn progress(of: offboarding::Progress) -> Progress {
-    match of {
-        offboarding::Progress::Done => Progress::Done,
-        offboarding::Progress::Wait { why, seconds } => Progress::Wait { why, seconds },
-    }
 }
 
 fn failed(error: OffboardError) -> StepError {
@@ -81,15 +68,14 @@ impl<W: Outside> Saga for Offboard<'_, W> {
     async fn run(&self, name: &str, task: &mut Task) -> Result<Progress, StepError> {
         let (job, step) = (job(task), step(name)?);
         let done = offboarding::run(self.world, &job, step).await.map_err(failed)?;
-        if step == Step::Evidence && done == offboarding::Progress::Done {
+        if step == Step::Evidence && done == Progress::Done {
             let key = evidence_key(&job.tenant_id, &job.task_id).map_err(failed)?;
             task.output = json!({ "evidence": key });
         }
-        Ok(progress(done))
+        Ok(done)
     }
 
     async fn undo(&self, name: &str, task: &mut Task) -> Result<Progress, StepError> {
-        let undone = offboarding::undo(self.world, &job(task), step(name)?).await;
-        undone.map(progress).map_err(failed)
+        offboarding::undo(self.world, &job(task), step(name)?).await.map_err(failed)
     }
 }

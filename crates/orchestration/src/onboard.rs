@@ -12,11 +12,12 @@ use administration::{
 use admission::{AuditEntry, LimitRule};
 use events::{Event, EventSink};
 use jiff::Timestamp;
+use offboarding::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tenancy::{AwsRole, Role, Status};
 
-use crate::saga::{Progress, Saga, StepDef, StepError};
+use crate::saga::{Saga, StepDef, StepError};
 use crate::store::{TenantLimits, TenantRemoval};
 use crate::task::Task;
 
@@ -303,11 +304,12 @@ where
                 if registered.iter().any(|it| it.client_id == client_id) {
                     let below = format!("/clients/{client_id}");
                     let entry = self.entry(task, "client.removed", &below, Value::Null);
-                    let (tenant_id, client_id) = (task.tenant_id.clone(), client_id.clone());
-                    let note = self.note(task, Note::DeleteClient { tenant_id, client_id });
-                    let (store, id) = (self.ports.store, &task.tenant_id);
-                    let Note::DeleteClient { client_id, .. } = &note.task else { continue };
-                    store.unregister_client(id, client_id, &note, &entry).await?;
+                    let gone = Note::DeleteClient {
+                        tenant_id: task.tenant_id.clone(),
+                        client_id: client_id.clone(),
+                    };
+                    let (store, note) = (self.ports.store, self.note(task, gone));
+                    store.unregister_client(&task.tenant_id, &client_id, &note, &entry).await?;
                 }
                 self.ports.pool.delete_client(&client_id).await?;
             }

@@ -2,9 +2,10 @@
 
 use admission::{AuditEntry, StoreError};
 use jiff::Timestamp;
+use offboarding::Progress;
 use serde_json::json;
 
-use crate::saga::{Progress, Saga, StepError};
+use crate::saga::{Saga, StepError};
 use crate::store::TaskStore;
 use crate::task::{State, StepState, Task, TaskError};
 

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use administration::{FinishError, UserPoolError};
 use admission::StoreError;
+use offboarding::Progress;
 
 use crate::task::Task;
 
@@ -14,20 +15,6 @@ pub struct StepDef {
     pub name: &'static str,
     /// Whether nothing is taken back any more once it is done.
     pub commits: bool,
-}
-
-/// How far a step came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
-    /// It is done.
-    Done,
-    /// It is to be called again.
-    Wait {
-        /// What it waits for.
-        why: String,
-        /// In so many seconds.
-        seconds: u32,
-    },
 }
 
 /// A step was not done.

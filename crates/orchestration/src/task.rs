@@ -1,12 +1,10 @@
 //! A task, and where it stands.
 
-use std::collections::BTreeSet;
-
-use admission::AuditEntry;
 use jiff::Timestamp;
+use offboarding::Requester;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tenancy::{LobId, PrincipalId, PrincipalKind, Role, TenantId};
+use tenancy::{LobId, TenantId};
 
 use crate::saga::StepDef;
 
@@ -80,40 +78,6 @@ pub struct TaskError {
     pub code: String,
     /// For people: what to do.
     pub message: String,
-}
-
-/// Who asked for a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requester {
-    /// Who.
-    pub principal_id: PrincipalId,
-    /// What kind of caller that is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub principal_kind: Option<PrincipalKind>,
-    /// The tenant that they belong to.
-    pub tenant_id: TenantId,
-    /// What they are there.
-    pub roles: BTreeSet<Role>,
-}
-
-impl Requester {
-    /// What they do by the task.
-    pub fn entry(&self, id: String, time: Timestamp, action: &str, subject: String) -> AuditEntry {
-        AuditEntry {
-            id,
-            time,
-            action: action.to_owned(),
-            subject,
-            principal_id: self.principal_id.clone(),
-            principal_kind: self.principal_kind,
-            tenant_id: self.tenant_id.clone(),
-            roles: self.roles.clone(),
-            is_allowed: true,
-            version: None,
-            before: Value::Null,
-            after: Value::Null,
-        }
-    }
 }
 
 /// Something that is done in many places.
