@@ -4,12 +4,9 @@ use std::collections::BTreeSet;
 
 use administration::{NewSecret, Secret, UserPoolError};
 use aws_sdk_cognitoidentityprovider::primitives::DateTime;
-use aws_sdk_cognitoidentityprovider::types::OAuthFlowType;
+use aws_sdk_cognitoidentityprovider::types::{OAuthFlowType, UserPoolClientDescription};
 
-use crate::{CognitoPool, failed, unless_gone};
-
-/// Entries of a page: as many as Cognito gives.
-const PAGE: i32 = 60;
+use crate::{CognitoPool, PAGE, failed, unless_gone};
 
 impl CognitoPool {
     pub(crate) async fn new_client(
@@ -38,7 +35,10 @@ impl CognitoPool {
         made.ok_or_else(|| incomplete(operation))
     }
 
-    pub(crate) async fn find_clients(&self, name: &str) -> Result<Vec<String>, UserPoolError> {
+    /// Every client of the pool.
+    pub(crate) async fn list_clients(
+        &self,
+    ) -> Result<Vec<UserPoolClientDescription>, UserPoolError> {
         let clients = self
             .client
             .list_user_pool_clients()
@@ -48,8 +48,12 @@ impl CognitoPool {
             .items()
             .send()
             .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| failed("list clients", &error))?;
+            .await;
+        clients.map_err(|error| failed("list clients", &error))
+    }
+
+    pub(crate) async fn find_clients(&self, name: &str) -> Result<Vec<String>, UserPoolError> {
+        let clients = self.list_clients().await?;
         let named = clients.into_iter().filter(|client| client.client_name() == Some(name));
         Ok(named.filter_map(|client| client.client_id).collect())
     }

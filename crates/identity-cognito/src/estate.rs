@@ -3,10 +3,8 @@
 use administration::UserPoolError;
 use offboarding::{Estate, EstateError, Found, Page, Store, Whose};
 
-use crate::{CognitoPool, failed, unless_gone};
+use crate::{CognitoPool, PAGE, failed, unless_gone};
 
-/// Entries of a page: as many as Cognito gives.
-const PAGE: i32 = 60;
 const GROUPS: &str = "groups";
 const CLIENTS: &str = "clients";
 const MEMBERS: &str = "members/";
@@ -37,26 +35,11 @@ impl CognitoPool {
         Ok(names.filter(|name| name.starts_with(prefix)).collect())
     }
 
-    async fn pool_clients(&self) -> Result<Vec<Found>, UserPoolError> {
-        let clients = self
-            .client
-            .list_user_pool_clients()
-            .user_pool_id(&self.pool_id)
-            .max_results(PAGE)
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| failed("list clients", &error))?;
-        let client = |it: aws_sdk_cognitoidentityprovider::types::UserPoolClientDescription| {
-            Some(Found { owner: it.client_name, ..found(CLIENTS, it.client_id?) })
-        };
-        Ok(clients.into_iter().filter_map(client).collect())
-    }
-
     async fn everything(&self, whose: &Whose) -> Result<Page, UserPoolError> {
-        let mut all = self.pool_clients().await?;
+        let clients = self.list_clients().await?.into_iter();
+        let mut all: Vec<Found> = clients
+            .filter_map(|it| Some(Found { owner: it.client_name, ..found(CLIENTS, it.client_id?) }))
+            .collect();
         for group in self.groups_named(&format!("{}:", whose.tenant_id)).await? {
             for user in self.list_users(&group).await? {
                 all.push(found(format!("{MEMBERS}{group}"), user.id.as_str()));

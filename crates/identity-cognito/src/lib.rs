@@ -17,6 +17,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 
+/// Entries of a page: as many as Cognito gives.
+const PAGE: i32 = 60;
+
 /// A user pool.
 #[derive(Debug)]
 pub struct CognitoPool {

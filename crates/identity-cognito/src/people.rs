@@ -8,10 +8,7 @@ use aws_sdk_cognitoidentityprovider::types::{
 };
 use tenancy::PrincipalId;
 
-use crate::{CognitoPool, failed, unless_gone};
-
-/// Entries of a page: as many as Cognito gives.
-const PAGE: i32 = 60;
+use crate::{CognitoPool, PAGE, failed, unless_gone};
 
 impl CognitoPool {
     pub(crate) async fn get_user(&self, name: &str) -> Result<Option<User>, UserPoolError> {
