@@ -27,35 +27,37 @@ impl Administration {
         &self,
         tenant_id: &TenantId,
     ) -> Result<Vec<MachineClient>, StoreError> {
-        self.callers_of(tenant_id, key::CLIENT).await
+        self.listed(key::callers(tenant_id), key::CLIENT).await
     }
 
     pub(super) async fn list_aws_roles(
         &self,
         tenant_id: &TenantId,
     ) -> Result<Vec<AwsRole>, StoreError> {
-        self.callers_of(tenant_id, key::AWS_ROLE).await
+        self.listed(key::callers(tenant_id), key::AWS_ROLE).await
     }
 
-    async fn callers_of<T: DeserializeOwned>(
+    /// What a partition lists under a prefix.
+    pub(super) async fn listed<T: DeserializeOwned>(
         &self,
-        tenant_id: &TenantId,
+        partition: String,
         prefix: &str,
     ) -> Result<Vec<T>, StoreError> {
         let operation = "list callers";
-        let items = self.items(operation, key::callers(tenant_id), prefix).await?;
+        let items = self.items(operation, partition.clone(), prefix).await?;
         let read = items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>();
-        read.map_err(|error| store_error(operation, tenant_id, error))
+        read.map_err(|error| store_error(operation, &partition, error))
     }
 
     pub(super) async fn write(
         &self,
         operation: &'static str,
-        tenant_id: &TenantId,
+        owner: &(impl ToString + ?Sized),
         writes: Result<Vec<TransactWriteItem>, Unwritable>,
     ) -> Result<bool, StoreError> {
-        let writes = writes.map_err(|error| store_error(operation, tenant_id, error))?;
-        transact(&self.client, operation, tenant_id, writes).await
+        let owner = owner.to_string();
+        let writes = writes.map_err(|error| store_error(operation, &owner, error))?;
+        transact(&self.client, operation, &owner, writes).await
     }
 
     pub(super) async fn write_client(

@@ -9,18 +9,14 @@ use tenancy::TenantId;
 
 use super::{Administration, Unwritable};
 use crate::key;
-use crate::ledger::store_error;
-use crate::limit_writes::{Item, audit_put, transact};
+use crate::limit_writes::{Item, audit_put};
 
 impl Administration {
     pub(super) async fn list_issuers(
         &self,
         owner: Option<&TenantId>,
     ) -> Result<Vec<RegisteredIssuer>, StoreError> {
-        let operation = "list issuers";
-        let items = self.items(operation, listing(owner), key::ISSUER).await?;
-        let read = items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>();
-        read.map_err(|error| store_error(operation, &listing(owner), error))
+        self.listed(listing(owner), key::ISSUER).await
     }
 
     pub(super) async fn write_issuer(
@@ -29,30 +25,29 @@ impl Administration {
         before: Option<u64>,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let (operation, owner) = ("register an issuer", issuer.issuer.tenant_id.as_ref());
+        let owner = issuer.issuer.tenant_id.as_ref();
         let writes = || -> Result<_, Unwritable> {
             let name = key::issuer(&issuer.issuer.issuer);
             let mut found: Item = serde_dynamo::to_item(issuer)?;
             found.extend(key::key(name.clone(), key::META.to_owned()));
             let mut listed: Item = serde_dynamo::to_item(issuer)?;
             listed.extend(key::key(listing(owner), name));
-            let put = Put::builder().table_name(&self.table).set_item(Some(found));
             let put = match before {
-                None => put.condition_expression("attribute_not_exists(PK)"),
-                Some(version) => put
-                    .condition_expression(condition(owner))
-                    .expression_attribute_names("#version", "version")
-                    .expression_attribute_names("#tenant", "tenant_id")
-                    .set_expression_attribute_values(Some(values(owner, version))),
+                None => self.put_new(found)?,
+                Some(version) => {
+                    let put = Put::builder()
+                        .table_name(&self.table)
+                        .set_item(Some(found))
+                        .condition_expression(condition(owner))
+                        .expression_attribute_names("#version", "version")
+                        .expression_attribute_names("#tenant", "tenant_id")
+                        .set_expression_attribute_values(Some(values(owner, version)));
+                    TransactWriteItem::builder().put(put.build()?).build()
+                }
             };
-            Ok(vec![
-                TransactWriteItem::builder().put(put.build()?).build(),
-                self.put(listed)?,
-                audit_put(&self.table, audited(owner), entry)?,
-            ])
+            Ok(vec![put, self.put(listed)?, audit_put(&self.table, audited(owner), entry)?])
         };
-        let writes = writes().map_err(|error| store_error(operation, &listing(owner), error))?;
-        transact(&self.client, operation, &listing(owner), writes).await
+        self.write("register an issuer", &listing(owner), writes()).await
     }
 
     pub(super) async fn remove_issuer(
@@ -60,7 +55,7 @@ impl Administration {
         issuer: &RegisteredIssuer,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let (operation, owner) = ("unregister an issuer", issuer.issuer.tenant_id.as_ref());
+        let owner = issuer.issuer.tenant_id.as_ref();
         let writes = || -> Result<_, Unwritable> {
             let name = key::issuer(&issuer.issuer.issuer);
             let delete = |key| {
@@ -79,8 +74,7 @@ impl Administration {
                 audit_put(&self.table, audited(owner), entry)?,
             ])
         };
-        let writes = writes().map_err(|error| store_error(operation, &listing(owner), error))?;
-        transact(&self.client, operation, &listing(owner), writes).await
+        self.write("unregister an issuer", &listing(owner), writes()).await
     }
 }
 
