@@ -134,7 +134,10 @@ fn strip(body: &mut Map<String, Value>, shown: &Map<String, Value>) -> Result<()
 }
 
 /// Reads an object in which every field has to be known.
-fn strict<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, InvalidField> {
+///
+/// # Errors
+/// The first thing that is wrong, by the path of its field.
+pub fn strict<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, InvalidField> {
     let mut unknown: Option<String> = None;
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(Value::Object(body), &mut track);

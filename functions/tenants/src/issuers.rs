@@ -5,20 +5,20 @@
 
 use std::collections::BTreeSet;
 
-use administration::{AdministrationStore, RegisteredIssuer, UserPool, check_issuer};
+use administration::{
+    AdministrationStore, InvalidField, RegisteredIssuer, UserPool, check_issuer, strict,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{
-    ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, shortened, store_failed,
-};
+use http_api::{ApiError, Ask, Body, answer, conflict, invalid, shortened, store_failed};
 use serde_json::{Map, Value, json};
 use tenancy::{Issuer, Permission, Place, Role, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{page, with_etag};
+use crate::answer::{invalid_field, page, with_etag};
 use crate::ask::{changed_meanwhile, is_creating, matches, object};
 use crate::audit;
 use crate::members::may_decide;
@@ -29,22 +29,6 @@ const MAX_OF_TENANT: usize = 20;
 const MAX_OF_ORG: usize = 100;
 /// Values, tenants, roles and audiences that a registration names, each.
 const MAX_NAMED: usize = 200;
-/// What a registration says.
-const FIELDS: [&str; 13] = [
-    "issuer",
-    "jwks_url",
-    "audiences",
-    "algorithm",
-    "tenant_id",
-    "tenant_claim",
-    "tenants",
-    "role",
-    "role_claim",
-    "roles",
-    "may_grant",
-    "required_claims",
-    "subject_claim",
-];
 /// What GET shows beside it, and may be sent back.
 const SHOWN: [&str; 5] = ["object", "issuer_id", "version", "changed_at", "changed_by"];
 
@@ -251,9 +235,6 @@ fn wanted<P>(
     for shown in SHOWN {
         body.remove(shown);
     }
-    let mut unknown = body.clone();
-    unknown.retain(|field, _| !FIELDS.contains(&field.as_str()));
-    refuse_unknown(&unknown)?;
     fixed(
         &mut body,
         "issuer",
@@ -283,28 +264,14 @@ fn wanted<P>(
     if let Some((field, _)) = body.iter().find(|(_, value)| is_large(value)) {
         return Err(invalid(shortened(field), format!("It has {MAX_NAMED} entries at most.")));
     }
-    let issuer = read(&body)?;
+    let issuer = strict(body).map_err(|error| {
+        // A field within a table or list is named by the whole.
+        let end = error.field.find(['.', '[']).unwrap_or(error.field.len());
+        invalid_field(InvalidField { field: error.field.chars().take(end).collect(), ..error })
+    })?;
     check_issuer(&issuer, state.allow_local_issuers)
         .map_err(|(field, message)| invalid(field, format!("{message}.").replace("..", ".")))?;
     Ok(issuer)
-}
-
-/// The registration that a body says, or which of its fields makes no sense.
-fn read(body: &Map<String, Value>) -> Result<Issuer, ApiError> {
-    serde_json::from_value(Value::Object(body.clone())).map_err(|error| {
-        // One field is to blame: the one without which, or with which alone, the same is said.
-        let blamed = body.iter().find(|(field, value)| {
-            let mut good = Map::new();
-            good.insert("issuer".into(), "".into());
-            good.insert("jwks_url".into(), "".into());
-            good.insert("audiences".into(), json!([]));
-            good.insert((*field).clone(), (*value).clone());
-            serde_json::from_value::<Issuer>(Value::Object(good)).is_err()
-        });
-        let missing = ["jwks_url", "audiences"].into_iter().find(|it| !body.contains_key(*it));
-        let field = blamed.map(|(field, _)| field.as_str()).or(missing).unwrap_or("issuer");
-        invalid(field, format!("{error}."))
-    })
 }
 
 /// Sets a field that is not the body's to decide.
