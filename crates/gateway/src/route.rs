@@ -132,8 +132,9 @@ pub(crate) async fn resolve<P: Ports>(
             .models
             .0
             .iter()
-            .filter_map(|id| catalog.models.get(id).cloned())
+            .filter_map(|id| catalog.models.get(id))
             .filter(|model| model.is_callable_at(now_ms))
+            .cloned()
             .collect();
         let aliases =
             state.configuration.aliases(context, entitlements.tenant.entitlement_version, now_ms);

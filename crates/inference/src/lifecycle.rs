@@ -141,11 +141,8 @@ impl Alias {
     /// A successor takes over its predecessor's share, beside its own if it has one in that step. One that
     /// stands in an earlier step already has its place there.
     pub fn at(&self, catalog: &Catalog, now_ms: i64) -> Cow<'_, Self> {
-        let target = |id: &ModelId| {
-            let found = catalog.in_place_of(id, now_ms);
-            found.map_or_else(|| id.clone(), |model| model.id.clone())
-        };
-        if self.models().all(|id| target(id) == *id) {
+        let is_meant = |id: &ModelId| catalog.in_place_of(id, now_ms).is_none_or(|it| it.id == *id);
+        if self.models().all(is_meant) {
             return Cow::Borrowed(self);
         }
         let mut seen: BTreeSet<ModelId> = BTreeSet::new();
@@ -153,7 +150,8 @@ impl Alias {
         for step in &self.steps {
             let mut targets: Vec<Target> = Vec::new();
             for old in &step.targets {
-                let model = target(&old.model);
+                let model = catalog.in_place_of(&old.model, now_ms);
+                let model = model.map_or(&old.model, |model| &model.id).clone();
                 if let Some(known) = targets.iter_mut().find(|it| it.model == model) {
                     known.weight = known.weight.saturating_add(old.weight);
                 } else if !seen.contains(&model) {
