@@ -12,14 +12,14 @@ use ::audit::{
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
 use futures::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tenancy::LobId;
 
 use crate::key;
-use crate::limit_writes::{AUDIT, Item, number, text, transact};
+use crate::limit_writes::{AUDIT, Item, number, put_new, text, transact};
 use crate::read::{self, Cause};
 
 /// The partition of heads.
@@ -131,9 +131,7 @@ impl AuditTable {
         }
         let mut writes = vec![TransactWriteItem::builder().update(update.build()?).build()];
         for item in items {
-            let put = Put::builder().table_name(&self.table).set_item(Some(item));
-            let put = put.condition_expression("attribute_not_exists(PK)").build()?;
-            writes.push(TransactWriteItem::builder().put(put).build());
+            writes.push(put_new(&self.table, item)?);
         }
         Ok(writes)
     }

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 
 use admission::{AuditEntry, Scope, StoreError};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use offboarding::{Estate, EstateError, Found, Page, Register, Store, Tombstone, Whose};
 use serde_json::{Map, Value};
 use tenancy::{LobId, TenantId};
 
 use crate::key::{self, Key};
 use crate::ledger::store_error;
-use crate::limit_writes::{audit_put, text, transact};
+use crate::limit_writes::{audit_put, delete_if, put_new, text, transact};
 use crate::read::{self, Cause};
 
 /// Sort key of what stays of a tenant.
@@ -167,26 +167,13 @@ impl TenantTables {
         };
         item.insert(key::SK.to_owned(), AttributeValue::S(to.to_owned()));
         let writes = || -> Result<Vec<TransactWriteItem>, Cause> {
-            let delete = Delete::builder()
-                .table_name(&self.tenancy)
-                .set_key(Some(from))
-                .condition_expression("#tenant = :tenant")
-                .expression_attribute_names("#tenant", TENANT_ID)
-                .expression_attribute_values(":tenant", AttributeValue::S(id.to_string()))
-                .build()?;
             Ok(vec![
-                TransactWriteItem::builder().delete(delete).build(),
-                self.put_new(item)?,
+                delete_if(&self.tenancy, from, TENANT_ID, id.as_str())?,
+                put_new(&self.tenancy, item)?,
                 audit_put(&self.tenancy, key::tenant(id), entry)?,
             ])
         };
         transact(&self.client, operation, id, writes().map_err(error)?).await
-    }
-
-    fn put_new(&self, item: Key) -> Result<TransactWriteItem, Cause> {
-        let put = Put::builder().table_name(&self.tenancy).set_item(Some(item));
-        let put = put.condition_expression("attribute_not_exists(PK)").build()?;
-        Ok(TransactWriteItem::builder().put(put).build())
     }
 }
 
@@ -278,7 +265,10 @@ impl Register for TenantTables {
         let writes = || -> Result<Vec<TransactWriteItem>, Cause> {
             let mut item: Key = serde_dynamo::to_item(tombstone)?;
             item.extend(tombstone_key(id));
-            Ok(vec![self.put_new(item)?, audit_put(&self.tenancy, key::tenant(id), entry)?])
+            Ok(vec![
+                put_new(&self.tenancy, item)?,
+                audit_put(&self.tenancy, key::tenant(id), entry)?,
+            ])
         };
         let writes = writes().map_err(|cause| store_error(operation, id, cause))?;
         if transact(&self.client, operation, id, writes).await? {

@@ -7,7 +7,7 @@ use admission::{AuditEntry, LimitChange, LimitOwner, RaiseRequest, RaiseStatus, 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 
 use crate::key;
 use crate::ledger::store_error;
@@ -137,6 +137,30 @@ pub(crate) async fn transact(
     Ok(false)
 }
 
+/// Puts an item whose key nothing has yet.
+pub(crate) fn put_new(table: &str, item: Item) -> Result<TransactWriteItem, Unwritable> {
+    let put = Put::builder().table_name(table).set_item(Some(item));
+    let put = put.condition_expression("attribute_not_exists(PK)").build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// Deletes an item whose attribute `name` is `value`.
+pub(crate) fn delete_if(
+    table: &str,
+    key: key::Key,
+    name: &str,
+    value: &str,
+) -> Result<TransactWriteItem, Unwritable> {
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .condition_expression("#name = :value")
+        .expression_attribute_names("#name", name)
+        .expression_attribute_values(":value", AttributeValue::S(value.to_owned()))
+        .build()?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
+}
+
 /// Writes an audit entry into the partition `pk` of `table`.
 pub(crate) fn audit_put(
     table: &str,
@@ -145,9 +169,7 @@ pub(crate) fn audit_put(
 ) -> Result<TransactWriteItem, Unwritable> {
     let mut item: Item = serde_dynamo::to_item(entry)?;
     item.extend(key::key(pk, format!("{AUDIT}{}", entry.position())));
-    let put = Put::builder().table_name(table).set_item(Some(item));
-    let put = put.condition_expression("attribute_not_exists(PK)").build()?;
-    Ok(TransactWriteItem::builder().put(put).build())
+    put_new(table, item)
 }
 
 /// Why nothing of a transaction was written.

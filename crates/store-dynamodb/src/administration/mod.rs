@@ -21,14 +21,14 @@ use administration::{
 };
 use admission::{AuditEntry, LimitStore as _, StoreError};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use serde::de::DeserializeOwned;
 use tenancy::{AwsRole, LobId, ModelId, TenantId};
 
 use crate::LimitTables;
 use crate::key;
 use crate::ledger::store_error;
-use crate::limit_writes::Item;
+use crate::limit_writes::{Item, delete_if, put_new};
 use crate::read;
 
 /// Something that cannot be made into a write.
@@ -76,9 +76,7 @@ impl Administration {
     }
 
     fn put_new(&self, item: Item) -> Result<TransactWriteItem, Unwritable> {
-        let put = Put::builder().table_name(&self.table).set_item(Some(item));
-        let put = put.condition_expression("attribute_not_exists(PK)").build()?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        put_new(&self.table, item)
     }
 
     /// Deletes an item whose attribute `name` is `value`.
@@ -88,14 +86,7 @@ impl Administration {
         name: &str,
         value: &str,
     ) -> Result<TransactWriteItem, Unwritable> {
-        let delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(key))
-            .condition_expression("#name = :value")
-            .expression_attribute_names("#name", name)
-            .expression_attribute_values(":value", AttributeValue::S(value.to_owned()))
-            .build()?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
+        delete_if(&self.table, key, name, value)
     }
 }
 
