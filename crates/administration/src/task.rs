@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use admission::StoreError;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tenancy::{LobId, PrincipalId, Role, TenantId};
 
@@ -12,6 +12,9 @@ use crate::{AdministrationStore, UserPool, UserPoolError};
 
 /// Tenants that are told at the same time.
 const RENEWED_TOGETHER: usize = 32;
+
+/// Who began a task longer ago than this is gone: no request takes a minute.
+const GONE_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// Something that was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,10 +93,17 @@ impl Task {
         }
     }
 
-    /// Whether it may run twice at the same time. What may not is finished by the schedule only when
-    /// whoever began it is certainly gone.
-    pub fn is_repeatable(&self) -> bool {
+    /// Whether it may run twice at the same time.
+    fn is_repeatable(&self) -> bool {
         matches!(self, Self::RenewTenant { .. } | Self::RenewLob { .. })
+    }
+}
+
+impl Unfinished {
+    /// Whether somebody else may finish it at `now`: what may not run twice, only when whoever began it
+    /// is certainly gone.
+    pub fn is_left(&self, now: Timestamp) -> bool {
+        self.task.is_repeatable() || now.duration_since(self.since) >= GONE_AFTER
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use administration::{
     AdministrationStore as _, PERSON_ROLES, Task, Unfinished, UserPool as _, finish, group,
 };
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenancy::{PrincipalId, Role};
@@ -13,9 +12,6 @@ use tenancy::{PrincipalId, Role};
 use crate::error::OffboardError;
 use crate::job::Job;
 use crate::port::Outside;
-
-/// Who began a task of administration longer ago than this is gone.
-const GONE_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// What somebody was in the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +73,7 @@ pub(crate) async fn set(
             continue;
         };
         let is_own = note.id.strip_prefix(&job.task_id).is_some_and(|it| it.starts_with('.'));
-        if !is_own && world.now().duration_since(note.since) < GONE_AFTER {
+        if !is_own && !note.is_left(world.now()) {
             return Ok(false);
         }
         finish(world.administration(), world.pool(), &note).await?;

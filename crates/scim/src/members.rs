@@ -56,25 +56,17 @@ pub fn address(user: &Resource) -> Option<String> {
 
 /// What no other resource of that type in the tenant may have.
 pub fn uniques(resource_type: &ResourceType, resource: &Resource) -> BTreeSet<Unique> {
-    let names: [(&'static str, &str); 2] = if resource_type.name == USER.name {
+    let names: [(&'static str, &'static str); 2] = if resource_type.name == USER.name {
         [("USERNAME", "userName"), ("USERID", "externalId")]
     } else {
         [("GROUPNAME", "displayName"), ("GROUPID", "externalId")]
     };
-    let unique = |(kind, name): (&'static str, &str)| {
-        let text = resource.get(name)?.as_str()?;
-        let value = if name == "externalId" { text.to_owned() } else { text.to_lowercase() };
-        Some(Unique { kind, attribute: attribute_of(kind), value })
+    let unique = |(kind, attribute): (&'static str, &'static str)| {
+        let text = resource.get(attribute)?.as_str()?;
+        let value = if attribute == "externalId" { text.to_owned() } else { text.to_lowercase() };
+        Some(Unique { kind, attribute, value })
     };
     names.into_iter().filter_map(unique).collect()
-}
-
-fn attribute_of(kind: &str) -> &'static str {
-    match kind {
-        "USERNAME" => "userName",
-        "GROUPNAME" => "displayName",
-        _ => "externalId",
-    }
 }
 
 #[cfg(test)]

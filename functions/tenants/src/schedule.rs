@@ -3,12 +3,9 @@
 use administration::{AdministrationStore, UserPool, finish};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_api::{Body, full};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::State;
-
-/// Who began a task longer ago than this is gone: no request takes a minute.
-const GONE_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// Finishes every task that somebody began and nobody finished.
 pub(crate) async fn finish_tasks(
@@ -30,8 +27,7 @@ pub(crate) async fn finish_tasks_at(
     };
     let mut status = StatusCode::OK;
     for unfinished in tasks {
-        let age = now.duration_since(unfinished.since);
-        if !unfinished.task.is_repeatable() && age < GONE_AFTER {
+        if !unfinished.is_left(now) {
             continue;
         }
         let subject = unfinished.task.subject();
