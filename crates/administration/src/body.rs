@@ -142,7 +142,7 @@ pub fn strict<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Invali
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(Value::Object(body), &mut track);
     let read = serde_ignored::deserialize(tracked, |path| {
-        unknown.get_or_insert_with(|| path.to_string().replace(".?", ""));
+        unknown.get_or_insert_with(|| bracketed(&path.to_string().replace(".?", "")));
     });
     match (read, unknown) {
         (Ok(_), Some(field)) => {
@@ -161,6 +161,15 @@ pub fn strict<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Invali
             Err(InvalidField::new(shortened(&field), message))
         }
     }
+}
+
+/// A path of [`serde_ignored`] as paths are said everywhere else: `users[0].role`.
+fn bracketed(path: &str) -> String {
+    let parts = path.split('.').enumerate().map(|(index, part)| {
+        let is_index = index > 0 && part.bytes().all(|it| it.is_ascii_digit());
+        if is_index { format!("[{part}]") } else { format!(".{part}") }
+    });
+    parts.collect::<String>().trim_start_matches('.').to_owned()
 }
 
 /// The field that an error says is missing.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tenancy::{AwsRole, PrincipalId, Role, Status, TenantId};
+use tenancy::{AwsRole, PrincipalId, Role, Scope, Status, TenantId};
 
 use crate::validation::is_email;
 
@@ -94,6 +94,15 @@ pub struct NewSecret {
     pub client_id: String,
     /// Its secret.
     pub secret: Secret,
+}
+
+/// What the tokens of a client in that role may be for; none: no client is in that role.
+pub fn scopes_of(role: Role) -> &'static [Scope] {
+    match role {
+        Role::Machine => &[Scope::Invoke, Scope::Read],
+        Role::Provisioner => &[Scope::Admin],
+        _ => &[],
+    }
 }
 
 /// The group of the people that have `role` in a tenant.

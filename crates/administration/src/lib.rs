@@ -19,7 +19,7 @@ mod validation;
 pub use body::{Format, InvalidField, MAX_BODY_BYTES, read_lob, read_tenant, strict};
 pub use callers::{
     InvalidCaller, MachineClient, Member, NewSecret, PERSON_ROLES, Secret, group, membership,
-    memberships, new_aws_role, new_client_name, new_email, new_user_name,
+    memberships, new_aws_role, new_client_name, new_email, new_user_name, scopes_of,
 };
 pub use difference::{Difference, differences};
 pub use document::{Branding, Contact, LobDocument, TenantDocument};

@@ -1,14 +1,17 @@
 //! In-memory doubles of the ports, and what makes their calls go wrong.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use administration::fakes::FakeTable;
 use admission::{AuditEntry, LimitRule, StoreError};
 use offboarding::fakes::{Faulty, store_error};
-use tenancy::TenantId;
+use tenancy::{LobId, TenantId};
 
-use crate::store::{Created, TaskStore, TenantLimits, TenantRemoval};
+use crate::store::{
+    Created, TaskStore, TenantLimits, TenantRemoval, Workflow, WorkflowError,
+};
 use crate::task::Task;
 
 /// What the table holds of tasks.
@@ -69,6 +72,19 @@ impl TaskStore for InMemoryTasks {
     async fn open(&self) -> Result<Vec<Task>, StoreError> {
         Ok(self.data().tasks.values().filter(|task| !task.is_over()).cloned().collect())
     }
+
+    async fn tasks_of(
+        &self,
+        lob_id: &LobId,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError> {
+        let data = self.data();
+        let mut found: Vec<_> = data.tasks.values().filter(|it| it.lob_id == *lob_id).collect();
+        found.sort_by_key(|task| std::cmp::Reverse(task.position()));
+        let later = |task: &&Task| before.is_none_or(|before| task.position().as_str() < before);
+        Ok(found.into_iter().filter(later).take(limit).cloned().collect())
+    }
 }
 
 impl TaskStore for Faulty<InMemoryTasks> {
@@ -86,6 +102,15 @@ impl TaskStore for Faulty<InMemoryTasks> {
 
     async fn open(&self) -> Result<Vec<Task>, StoreError> {
         self.faults.call("open", self.inner.open(), store_error).await
+    }
+
+    async fn tasks_of(
+        &self,
+        lob_id: &LobId,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.faults.call("tasks_of", self.inner.tasks_of(lob_id, before, limit), store_error).await
     }
 }
 
@@ -147,5 +172,27 @@ impl TenantRemoval for Faulty<FakeTable> {
     ) -> Result<(), StoreError> {
         let work = self.inner.remove_tenant(tenant_id, reason, entry);
         self.faults.call("remove_tenant", work, store_error).await
+    }
+}
+
+/// Remembers what was set going.
+#[derive(Debug, Default)]
+pub struct InMemoryWorkflow {
+    /// Each task, with the version that it was at.
+    pub started: Mutex<Vec<(String, u64)>>,
+    /// Whether it cannot be reached.
+    pub is_down: AtomicBool,
+}
+
+impl Workflow for InMemoryWorkflow {
+    async fn start(&self, task_id: &str, version: u64) -> Result<(), WorkflowError> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(WorkflowError { task_id: task_id.to_owned(), source: "it is down".into() });
+        }
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if !started.contains(&(task_id.to_owned(), version)) {
+            started.push((task_id.to_owned(), version));
+        }
+        Ok(())
     }
 }

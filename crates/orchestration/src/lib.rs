@@ -6,17 +6,21 @@
 
 #[cfg(feature = "fakes")]
 pub mod fakes;
+mod move_lob;
 mod offboard;
 mod onboard;
+mod request;
 mod runner;
 mod saga;
 mod store;
 mod task;
 
+pub use move_lob::{Move, Way};
 pub use offboard::Offboard;
 pub use offboarding::{Progress, Requester};
-pub use onboard::{Onboard, OnboardPorts, Onboarding, Person, Program, marker};
-pub use runner::{Next, RunError, advance, give_up};
+pub use onboard::{Onboard, Onboarding, Person, Ports, Program, marker};
+pub use request::Request;
+pub use runner::{Next, RunError, advance, give_up, is_committed};
 pub use saga::{Saga, StepDef, StepError};
-pub use store::{Created, TaskStore, TenantLimits, TenantRemoval};
+pub use store::{Created, TaskStore, TenantLimits, TenantRemoval, Workflow, WorkflowError};
 pub use task::{Kind, State, Step, StepState, Task, TaskError};

@@ -68,9 +68,9 @@ pub struct Onboarding {
     pub aws_roles: Vec<AwsRole>,
 }
 
-/// Where a tenant is made.
+/// Where tenants are made and moved.
 #[derive(Debug)]
-pub struct OnboardPorts<'a, S, P, E> {
+pub struct Ports<'a, S, P, E> {
     /// Tenants, limits, registrations.
     pub store: &'a S,
     /// People and clients.
@@ -86,7 +86,7 @@ pub struct OnboardPorts<'a, S, P, E> {
 /// The making of a tenant.
 #[derive(Debug)]
 pub struct Onboard<'a, S, P, E> {
-    ports: OnboardPorts<'a, S, P, E>,
+    ports: Ports<'a, S, P, E>,
     input: Onboarding,
 }
 
@@ -105,7 +105,7 @@ where
     ///
     /// # Errors
     /// Its input is none.
-    pub fn of(ports: OnboardPorts<'a, S, P, E>, task: &Task) -> Result<Self, serde_json::Error> {
+    pub fn of(ports: Ports<'a, S, P, E>, task: &Task) -> Result<Self, serde_json::Error> {
         Ok(Self { ports, input: Onboarding::deserialize(&task.input)? })
     }
 

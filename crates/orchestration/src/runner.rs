@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use offboarding::Progress;
 use serde_json::json;
 
-use crate::saga::{Saga, StepError};
+use crate::saga::{Saga, StepDef, StepError};
 use crate::store::TaskStore;
 use crate::task::{State, StepState, Task, TaskError};
 
@@ -55,7 +55,7 @@ pub async fn advance(
     if task.is_over() {
         return Ok(Next::Done);
     }
-    if task.state != State::Compensating && task.cancel_requested && !is_committed(saga, &task) {
+    if task.state != State::Compensating && task.cancel_requested && !is_committed(saga.steps(), &task) {
         task.state = State::Compensating;
     }
     if task.state == State::Compensating {
@@ -82,7 +82,7 @@ pub async fn advance(
             Ok(Next::Step)
         }
         Ok(Progress::Wait { why, seconds }) => wait(store, task, index, why, seconds, now).await,
-        Err(StepError::Permanent { code, message }) if !is_committed(saga, &task) => {
+        Err(StepError::Permanent { code, message }) if !is_committed(saga.steps(), &task) => {
             task.error = Some(TaskError { code: code.to_owned(), message });
             task.state = State::Compensating;
             save(store, &mut task, now, None).await?;
@@ -106,7 +106,7 @@ pub async fn give_up(
     if task.is_over() {
         return Ok(Next::Done);
     }
-    if task.state == State::Compensating || is_committed(saga, &task) {
+    if task.state == State::Compensating || is_committed(saga.steps(), &task) {
         return Ok(Next::Step);
     }
     let step = task.steps.iter().find(|step| step.state == StepState::Running);
@@ -200,8 +200,8 @@ async fn save(
 }
 
 /// Whether a step is done after which nothing is taken back.
-fn is_committed(saga: &impl Saga, task: &Task) -> bool {
-    let commits = |name: &str| saga.steps().iter().any(|step| step.commits && step.name == name);
+pub fn is_committed(plan: &[StepDef], task: &Task) -> bool {
+    let commits = |name: &str| plan.iter().any(|step| step.commits && step.name == name);
     task.steps.iter().any(|step| step.state == StepState::Done && commits(&step.name))
 }
 

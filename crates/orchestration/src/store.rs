@@ -1,7 +1,9 @@
 //! What sagas need beside the ports of [`administration`].
 
+use std::error::Error;
+
 use admission::{AuditEntry, LimitRule, StoreError};
-use tenancy::TenantId;
+use tenancy::{LobId, TenantId};
 
 use crate::task::Task;
 
@@ -38,6 +40,15 @@ pub trait TaskStore: Send + Sync {
 
     /// The tasks that are not over.
     fn open(&self) -> impl Future<Output = Result<Vec<Task>, StoreError>> + Send;
+
+    /// The tasks of a line of business, latest first: `limit` of them that stand before the
+    /// [position](Task::position) `before`.
+    fn tasks_of(
+        &self,
+        lob_id: &LobId,
+        before: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Task>, StoreError>> + Send;
 }
 
 /// A tenant's own list of limits.
@@ -61,4 +72,24 @@ pub trait TenantRemoval: Send + Sync {
         reason: &str,
         entry: &AuditEntry,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Tasks could not be set going; trying again is safe.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to start task `{task_id}`")]
+pub struct WorkflowError {
+    /// Which.
+    pub task_id: String,
+    /// What the service said.
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// Calls the function that does steps until a task is over.
+pub trait Workflow: Send + Sync {
+    /// Sets a task going that is at this version. One that was set going from there is not again.
+    fn start(
+        &self,
+        task_id: &str,
+        version: u64,
+    ) -> impl Future<Output = Result<(), WorkflowError>> + Send;
 }

@@ -158,6 +158,11 @@ impl Task {
         matches!(self.state, State::Succeeded | State::Failed | State::Cancelled)
     }
 
+    /// Where it stands among others: later ones are greater.
+    pub fn position(&self) -> String {
+        format!("{:.3}#{}", self.created_at, self.task_id)
+    }
+
     /// How many of its steps are done, of how many.
     pub fn progress(&self) -> (usize, usize) {
         let done = self.steps.iter().filter(|step| step.state == StepState::Done);

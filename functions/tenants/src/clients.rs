@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use administration::{
-    AdministrationStore, MachineClient, Task, UserPool, UserPoolError, new_client_name,
+    AdministrationStore, MachineClient, Task, UserPool, UserPoolError, new_client_name, scopes_of,
 };
 use http::{Response, StatusCode};
 use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
@@ -25,15 +25,6 @@ use crate::audit;
 const MAX_CLIENTS: usize = 50;
 /// Secrets that a client can have at the same time.
 const MAX_SECRETS: usize = 2;
-
-/// What the tokens of a client in that role may be for; none: no client is in that role.
-fn scopes_of(role: Role) -> &'static [Scope] {
-    match role {
-        Role::Machine => &[Scope::Invoke, Scope::Read],
-        Role::Provisioner => &[Scope::Admin],
-        _ => &[],
-    }
-}
 
 /// `GET /v1/tenants/{tenant_id}/clients`
 pub(crate) async fn list<P>(

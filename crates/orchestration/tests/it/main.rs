@@ -7,6 +7,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod move_lob;
 mod offboard;
 
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 use offboarding::fakes::{Fault, Faults, Faulty};
 use orchestration::fakes::InMemoryTasks;
 use orchestration::{
-    Created, Kind, Next, Onboard, OnboardPorts, Onboarding, Person, Program, Requester, State,
+    Created, Kind, Move, Next, Onboard, Onboarding, Person, Ports, Program, Requester, Saga, State,
     Task, TaskStore as _, advance, give_up,
 };
 use serde_json::json;
@@ -72,26 +73,34 @@ impl World {
         let work = async {
             let found = self.tasks.task(task_id).await.map_err(|error| error.to_string())?;
             let task = found.ok_or("there is no such task")?;
-            let ports = OnboardPorts {
+            let ports = Ports {
                 store: &self.table,
                 pool: &self.pool,
                 events: &self.events,
                 now,
                 new_id,
             };
+            if task.kind == Kind::Move {
+                let saga = Move::of(ports, &task).map_err(|error| error.to_string())?;
+                return self.step(&saga, task, is_given_up).await;
+            }
             let saga = Onboard::of(ports, &task).map_err(|error| error.to_string())?;
-            let next = if is_given_up {
-                give_up(&self.tasks, &saga, task, now()).await
-            } else {
-                advance(&self.tasks, &saga, task, now(), new_id).await
-            };
-            next.map_err(|error| error.to_string())
+            self.step(&saga, task, is_given_up).await
         };
         tokio::select! {
             biased;
             outcome = work => outcome,
             () = self.faults.deaths.notified() => Err("killed".to_owned()),
         }
+    }
+
+    async fn step(&self, saga: &impl Saga, task: Task, is_given_up: bool) -> Result<Next, String> {
+        let next = if is_given_up {
+            give_up(&self.tasks, saga, task, now()).await
+        } else {
+            advance(&self.tasks, saga, task, now(), new_id).await
+        };
+        next.map_err(|error| error.to_string())
     }
 
     /// As the state machine does it: each invocation is tried four times; then the task is turned back,
@@ -188,15 +197,18 @@ fn task(tenant: &str) -> Task {
         clients: vec![program("Nightly"), program("Daily")],
         aws_roles: vec![role],
     };
-    let requester = Requester {
+    let plan = Onboard::<Faulty<FakeTable>, Faulty<FakePool>, Faulty<InMemorySink>>::plan();
+    let (id, lob) = (format!("task-{tenant}"), "retail".parse().unwrap());
+    Task::new(id, Kind::Onboard, tenant_id, lob, requester(), now(), plan, json!(input))
+}
+
+fn requester() -> Requester {
+    Requester {
         principal_id: "u-1".to_owned().try_into().unwrap(),
         principal_kind: Some(PrincipalKind::User),
         tenant_id: "acme".parse().unwrap(),
         roles: BTreeSet::from([Role::OrgAdmin]),
-    };
-    let plan = Onboard::<Faulty<FakeTable>, Faulty<FakePool>, Faulty<InMemorySink>>::plan();
-    let (id, lob) = (format!("task-{tenant}"), "retail".parse().unwrap());
-    Task::new(id, Kind::Onboard, tenant_id, lob, requester, now(), plan, json!(input))
+    }
 }
 
 #[tokio::test]
