@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 mod body;
 mod caller;
+mod document;
 mod error;
 mod path;
 mod rate_limit;
@@ -12,6 +13,10 @@ pub use answer::{answer, conflict, etag, invalid, respond, store_failed, with_he
 pub use ask::{Ask, parts, refuse_unknown, shortened};
 pub use body::{Body, full, read};
 pub use caller::{caller, verified};
+pub use document::{
+    after, changed_meanwhile, cursor, invalid_field, is_creating, limit, matches, object,
+    object_if_any, page, refused, says_known, take_flag, take_text, with_etag,
+};
 pub use error::{ApiError, request_id_header};
 pub use path::path;
 pub use rate_limit::rate_limit_headers;

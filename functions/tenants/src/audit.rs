@@ -3,7 +3,6 @@
 use administration::{AdministrationStore, Task, Unfinished, UserPool, finish};
 use admission::AuditEntry;
 use http_api::ApiError;
-use inference::FaultKind;
 use serde_json::Value;
 use tenancy::TenantContext;
 
@@ -29,15 +28,8 @@ pub(crate) async fn refused<P>(
     subject: &str,
     error: ApiError,
 ) -> ApiError {
-    if error.fault().kind != FaultKind::PermissionDenied {
-        return error;
-    }
     let entry = entry(state, context, action, subject, (Value::Null, Value::Null));
-    let entry = AuditEntry { is_allowed: false, ..entry };
-    if let Err(failed) = state.store.note(&entry).await {
-        tracing::error!(error = %failed, "a refusal could not be noted");
-    }
-    error
+    http_api::refused(&state.store, entry, error).await
 }
 
 /// The note of a task that begins now.

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use administration::{AdministrationStore, new_aws_role};
 use http::{Response, StatusCode};
-use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
+use http_api::{
+    ApiError, Ask, Body, answer, conflict, invalid, object_if_any, page, refuse_unknown,
+    store_failed, take_text,
+};
 use serde_json::{Map, Value, json};
 use tenancy::{AwsRole, Permission, Role, TenantContext};
 
 use crate::State;
 use crate::access::tenant_for;
-use crate::answer::{invalid_caller, page};
-use crate::ask::{object_if_any, take_text};
+use crate::answer::invalid_caller;
 use crate::audit;
 use crate::members::may_decide;
 

@@ -7,17 +7,16 @@ use administration::{
     UserPool, differences, read_tenant,
 };
 use http::{Response, StatusCode};
-use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
+use http_api::{
+    ApiError, Ask, Body, answer, changed_meanwhile, conflict, invalid, invalid_field, is_creating,
+    matches, object, object_if_any, refuse_unknown, says_known, store_failed, take_text, with_etag,
+};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::{ModelId, Permission, Place, Status, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for, unknown, visible};
-use crate::answer::{invalid_field, with_etag};
-use crate::ask::{
-    changed_meanwhile, is_creating, matches, object, object_if_any, says_known, take_text,
-};
 use crate::audit;
 use crate::tenants::{said, shown};
 

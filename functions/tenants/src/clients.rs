@@ -10,15 +10,17 @@ use administration::{
     AdministrationStore, MachineClient, Task, UserPool, UserPoolError, new_client_name, scopes_of,
 };
 use http::{Response, StatusCode};
-use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
+use http_api::{
+    ApiError, Ask, Body, answer, conflict, invalid, object, object_if_any, page, refuse_unknown,
+    store_failed, take_flag, take_text,
+};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, Role, Scope, TenantContext};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{invalid_caller, page};
-use crate::ask::{object, object_if_any, take_flag, take_text};
+use crate::answer::invalid_caller;
 use crate::audit;
 
 /// Clients of one tenant: a user pool has room for a thousand to begin with.

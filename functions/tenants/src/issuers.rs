@@ -12,14 +12,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Ask, Body, answer, conflict, invalid, shortened, store_failed};
+use http_api::{
+    ApiError, Ask, Body, answer, changed_meanwhile, conflict, invalid, invalid_field, is_creating,
+    matches, object, page, shortened, store_failed, with_etag,
+};
 use serde_json::{Map, Value, json};
 use tenancy::{Issuer, Permission, Place, Role, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{invalid_field, page, with_etag};
-use crate::ask::{changed_meanwhile, is_creating, matches, object};
 use crate::audit;
 use crate::members::may_decide;
 

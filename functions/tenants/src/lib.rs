@@ -2,7 +2,6 @@
 
 mod access;
 mod answer;
-mod ask;
 mod audit;
 mod aws_roles;
 mod change;

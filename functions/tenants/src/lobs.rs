@@ -6,13 +6,14 @@ use administration::{
 };
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Ask, Body, answer, invalid, store_failed};
+use http_api::{
+    ApiError, Ask, Body, after, answer, changed_meanwhile, cursor, invalid, invalid_field,
+    is_creating, limit, matches, object, page, store_failed, with_etag,
+};
 use serde_json::{Map, Value, json};
 use tenancy::{LobId, Permission, Place, TenantContext};
 
 use crate::State;
-use crate::answer::{invalid_field, page, with_etag};
-use crate::ask::{after, changed_meanwhile, cursor, is_creating, limit, matches, object};
 use crate::audit;
 
 /// Entries of a page at most.

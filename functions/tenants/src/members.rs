@@ -11,15 +11,17 @@ use administration::{
 };
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Ask, Body, answer, conflict, invalid, refuse_unknown, store_failed};
+use http_api::{
+    ApiError, Ask, Body, after, answer, conflict, cursor, invalid, limit, object, page,
+    refuse_unknown, store_failed, take_flag, take_text,
+};
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, Role, TenantContext};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{invalid_caller, page};
-use crate::ask::{after, cursor, limit, object, take_flag, take_text};
+use crate::answer::invalid_caller;
 use crate::audit;
 
 /// Entries of a page at most.

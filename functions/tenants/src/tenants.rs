@@ -4,14 +4,14 @@ use administration::{AdministrationStore, TenantDocument, TenantState, TenantsAs
 use admission::AuditEntry;
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
-use http_api::{ApiError, Ask, Body, answer, invalid, store_failed};
+use http_api::{
+    ApiError, Ask, Body, after, answer, cursor, invalid, limit, page, store_failed, with_etag,
+};
 use serde_json::{Map, Value, json};
 use tenancy::{LobId, Permission, Place, Reach, Status, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for};
-use crate::answer::{page, with_etag};
-use crate::ask::{after, cursor, limit};
 
 /// Entries of a page at most.
 const MAX_ENTRIES: usize = 100;

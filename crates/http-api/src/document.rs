@@ -1,22 +1,23 @@
-//! Which state a request means, where its page begins, and its document.
+//! Requests that read and change documents: which state they mean, where a page begins, what is refused.
 
-use administration::Format;
+use administration::{AdministrationStore, Format, InvalidField};
+use admission::AuditEntry;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header;
-use http_api::{ApiError, Ask, etag, invalid};
+use http::{Response, StatusCode, header};
 use inference::{Fault, FaultKind};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::answer::invalid_field;
+use crate::answer::{answer, etag, invalid, with_header};
+use crate::{ApiError, Ask, Body};
 
 /// How many entries a page is to have.
-pub(crate) fn limit(ask: &Ask<'_>, default: usize, max: usize) -> Result<usize, ApiError> {
+pub fn limit(ask: &Ask<'_>, default: usize, max: usize) -> Result<usize, ApiError> {
     ask.number("limit", 1, max, default)
 }
 
 /// Where the page before ended, as [`cursor`] wrote it.
-pub(crate) fn after(ask: &Ask<'_>) -> Result<Option<String>, ApiError> {
+pub fn after(ask: &Ask<'_>) -> Result<Option<String>, ApiError> {
     let Some(text) = ask.get("cursor") else { return Ok(None) };
     let refuse = || invalid("cursor", "This is `next_cursor` of the page before.");
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse())?;
@@ -24,7 +25,7 @@ pub(crate) fn after(ask: &Ask<'_>) -> Result<Option<String>, ApiError> {
 }
 
 /// Checks that the caller has seen what it is about to replace. `is_required`: it must say so.
-pub(crate) fn matches(ask: &Ask<'_>, version: u64, is_required: bool) -> Result<(), ApiError> {
+pub fn matches(ask: &Ask<'_>, version: u64, is_required: bool) -> Result<(), ApiError> {
     if ask.header(&header::IF_NONE_MATCH).is_some() {
         let message = "It is there already. Read it, and change it with If-Match.";
         return Err(failed(message.to_owned()));
@@ -42,7 +43,7 @@ pub(crate) fn matches(ask: &Ask<'_>, version: u64, is_required: bool) -> Result<
 }
 
 /// Checks that the caller means to make what is not there. `is_required`: it must say so.
-pub(crate) fn is_creating(ask: &Ask<'_>, is_required: bool) -> Result<(), ApiError> {
+pub fn is_creating(ask: &Ask<'_>, is_required: bool) -> Result<(), ApiError> {
     if says_known(ask) {
         let message =
             "There is nothing to change: it is not there. Create it with If-None-Match: *.";
@@ -57,12 +58,12 @@ pub(crate) fn is_creating(ask: &Ask<'_>, is_required: bool) -> Result<(), ApiErr
 }
 
 /// Whether the caller says that it means to change something that is there.
-pub(crate) fn says_known(ask: &Ask<'_>) -> bool {
+pub fn says_known(ask: &Ask<'_>) -> bool {
     ask.header(&header::IF_MATCH).is_some()
 }
 
 /// The body, which is an object in JSON or, if the content type says so, in YAML.
-pub(crate) fn object(ask: &Ask<'_>) -> Result<Map<String, Value>, ApiError> {
+pub fn object(ask: &Ask<'_>) -> Result<Map<String, Value>, ApiError> {
     let Some(format) = Format::of(ask.header(&header::CONTENT_TYPE)) else {
         let message = "Documents are application/json or application/yaml.";
         return Err(invalid("Content-Type", message));
@@ -71,12 +72,12 @@ pub(crate) fn object(ask: &Ask<'_>) -> Result<Map<String, Value>, ApiError> {
 }
 
 /// The body of a request that need not have one.
-pub(crate) fn object_if_any(ask: &Ask<'_>) -> Result<Map<String, Value>, ApiError> {
+pub fn object_if_any(ask: &Ask<'_>) -> Result<Map<String, Value>, ApiError> {
     if ask.body().is_empty() { Ok(Map::new()) } else { object(ask) }
 }
 
 /// A place in a list, for the next page.
-pub(crate) fn cursor(place: &str) -> String {
+pub fn cursor(place: &str) -> String {
     URL_SAFE_NO_PAD.encode(place)
 }
 
@@ -91,15 +92,12 @@ fn failed(message: String) -> ApiError {
 }
 
 /// That it changed while the request was served.
-pub(crate) fn changed_meanwhile() -> ApiError {
+pub fn changed_meanwhile() -> ApiError {
     failed("It was changed at this moment by somebody else. Read it again, and make your change to what it is now.".to_owned())
 }
 
 /// A text of a body that need not be there.
-pub(crate) fn take_text(
-    body: &mut Map<String, Value>,
-    name: &str,
-) -> Result<Option<String>, ApiError> {
+pub fn take_text(body: &mut Map<String, Value>, name: &str) -> Result<Option<String>, ApiError> {
     match body.remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -108,7 +106,7 @@ pub(crate) fn take_text(
 }
 
 /// A flag of a body that need not be there.
-pub(crate) fn take_flag(
+pub fn take_flag(
     body: &mut Map<String, Value>,
     name: &str,
     default: bool,
@@ -118,4 +116,39 @@ pub(crate) fn take_flag(
         Some(Value::Bool(flag)) => Ok(flag),
         Some(_) => Err(invalid(name, "This is true or false.")),
     }
+}
+
+/// A page of a list.
+pub fn page(data: &[Value], next_cursor: Option<&str>) -> Response<Body> {
+    answer(StatusCode::OK, &json!({"object": "list", "data": data, "next_cursor": next_cursor}))
+}
+
+/// The answer with the version of what it shows.
+pub fn with_etag(response: Response<Body>, version: u64) -> Response<Body> {
+    with_header(response, header::ETAG, &etag(version))
+}
+
+/// What is wrong with a document.
+pub fn invalid_field(error: InvalidField) -> ApiError {
+    if error.field.is_empty() {
+        return ApiError::new(FaultKind::InvalidRequest, "invalid_document", error.message);
+    }
+    invalid(error.field, error.message)
+}
+
+/// Notes who was refused what, as `entry` says, and gives the refusal back. What is not there for the
+/// caller is no refusal.
+pub async fn refused(
+    store: &impl AdministrationStore,
+    entry: AuditEntry,
+    error: ApiError,
+) -> ApiError {
+    if error.fault().kind != FaultKind::PermissionDenied {
+        return error;
+    }
+    let entry = AuditEntry { is_allowed: false, ..entry };
+    if let Err(failed) = store.note(&entry).await {
+        tracing::error!(error = %failed, "a refusal could not be noted");
+    }
+    error
 }
