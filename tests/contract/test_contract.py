@@ -23,6 +23,7 @@ from definitions import (
 
 ON_ALL_RESOURCES = {
     "SendTraces": ("xray:", "X-Ray has no resources that a policy could name"),
+    "DeliverLogs": ("logs:", "deliveries of logs have none; this is what the developer guide asks for"),
     "Rerank": ("bedrock:Rerank", "Rerank has none either; that of the model is checked too, as InvokeModel"),
 }
 CONDITIONAL = {
@@ -132,6 +133,12 @@ ROUTES = {
     "GET /v1/lobs",
     "GET /v1/lobs/{lob_id}",
     "PUT /v1/lobs/{lob_id}",
+    "GET /v1/tasks",
+    "POST /v1/tasks",
+    "GET /v1/tasks/{task_id}",
+    "POST /v1/tasks/{task_id}/cancel",
+    "POST /v1/tasks/{task_id}/credentials",
+    "GET /v1/tasks/{task_id}/evidence",
     "GET /v1/tenants",
     "GET /v1/tenants/{tenant_id}",
     "PUT /v1/tenants/{tenant_id}",
@@ -433,6 +440,9 @@ def test_no_statement_is_wider_than_it_must_be(role: str, statement: dict[str, A
 #: Statements that let items be deleted, and keys of which a request must name one.
 ONLY_WITH = {
     "SetOwnPrices": ["CATALOG"],
+    "Unlock": ["TASKS"],
+    "RemoveTenants": ["TENANT#*", "CLIENT#*", "AWSROLE#*", "ISSUER#*", "CALLERS#*", "UNFINISHED", "TASK#*", "TASKS"],
+    "RemoveMeters": ["TENANT#*"],
     "ForgetCallers": ["CLIENT#*", "AWSROLE#*", "ISSUER#*", "CALLERS#*", "UNFINISHED"],
 }
 
@@ -441,6 +451,13 @@ ONLY_WITH = {
 def test_tables_are_reached_by_named_keys_only(role: str, statement: dict[str, Any]) -> None:
     actions = [action for action in as_list(statement["Action"]) if action.startswith("dynamodb:")]
     tables = {name for name, attribute in attributes(statement) if name.endswith("Table") and attribute == "Arn"}
+    if statement["Sid"] == "FindLeftovers":
+        # Whoever off-boards has to find what nobody knows of: keys, and nothing of what they hold.
+        assert (role, actions, len(tables)) == ("OrchestratorStepRole", ["dynamodb:Scan"], 3)
+        assert statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["PK", "SK", "tenant_id", "expires_at"]
+        assert statement["Condition"]["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+        assert statement["Condition"]["Null"] == {"dynamodb:Attributes": "false"}
+        return
     assert "dynamodb:Scan" not in actions, role
     if statement["Sid"] == "ForgetLateChanges":
         assert statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["PERIOD#LATE"]
@@ -510,11 +527,12 @@ def test_models_and_their_keys_are_reached_by_tenants_sessions_only() -> None:
     assert owners == {"TenantAccessRole"}
 
 
-def test_no_function_reaches_what_tenants_upload() -> None:
+def test_no_function_reads_what_tenants_upload() -> None:
     buckets = {
         (role, bucket)
         for role, statement in statements()
-        if any(action.startswith("s3:") for action in as_list(statement["Action"]))
+        # Whoever off-boards lists and deletes.
+        if any(action.startswith("s3:") for action in set(as_list(statement["Action"])) - {"s3:ListBucket", "s3:DeleteObject"})
         for bucket in re.findall(r"\w+Bucket\b", json.dumps(statement["Resource"]))
     }
     assert {role for role, bucket in buckets if bucket == "UploadsBucket"} == {"TenantAccessRole"}
@@ -609,6 +627,19 @@ def test_tenants_changes_no_usage_and_deletes_nothing_of_a_tenants() -> None:
     assert "cognito-idp:AdminSetUserPassword" not in people["Action"], "nobody here knows a password"
 
 
+def test_evidence_is_signed_by_one_role_only() -> None:
+    key = template()["Resources"]["EvidenceKey"]
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    administer, sign = key["Properties"]["KeyPolicy"]["Statement"]
+    assert administer["NotAction"] == "kms:Sign"
+    assert sign["Principal"] == {"AWS": {"Fn::GetAtt": ["OrchestratorStepRole", "Arn"]}}
+    (policy,) = [it for it in resources("AWS::IAM::Policy").values() if "kms:" in json.dumps(it)]
+    assert policy["Properties"]["Roles"] == [{"Ref": "OrchestratorStepRole"}]
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == {"Fn::GetAtt": ["EvidenceKey", "Arn"]}
+    assert [role for role, it in statements() if any(action.startswith("kms:") for action in as_list(it["Action"]))] == ["OrchestratorStepRole"]
+
+
 def test_statements_are_kept() -> None:
     bucket = template()["Resources"]["StatementsBucket"]
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
@@ -643,6 +674,7 @@ def test_only_audit_writes_the_trail_and_nobody_deletes_it() -> None:
         ("AuditRole", "s3:ListBucket"),
         ("AuditApiRole", "s3:GetObject"),
         ("AuditApiRole", "s3:ListBucket"),
+        ("OrchestratorStepRole", "s3:ListBucket"),
     }
     writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     chains = {

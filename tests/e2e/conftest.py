@@ -1,7 +1,7 @@
 """Drives a running local stack from outside, with official SDKs and coding agents, as several tenants.
 
 ``cargo xtask test`` runs it. By hand: bring a stack up with ``cargo xtask up --detach``, then
-``.local/venv-clients/bin/python -m pytest tests/e2e`` (``cargo xtask test e2e`` makes that environment). ``WEIR_STACK``
+``.local/venv-clients/bin/python -m pytest tests/e2e`` (``cargo xtask test --only e2e`` makes that environment). ``WEIR_STACK``
 names another ``stack.json`` than ``.local/stack.json``; ``WEIR_E2E_ROUNDS`` says how often the budget is attacked
 (default 4).
 """

@@ -112,6 +112,13 @@ def open_session(thief: Thief) -> Any:
     )
 
 
+def sign(thief: Thief) -> Any:
+    """Signing as evidence is signed."""
+    return thief.stack.aws("kms", thief.credentials).sign(
+        KeyId=thief.stack.outputs["EvidenceKeyArn"], Message=b"x", MessageType="RAW", SigningAlgorithm="ECDSA_SHA_256"
+    )
+
+
 OWN, METER = f"TENANT#{TENANT}", f"TENANT#{TENANT}"
 USAGE, ROLLUP, BILLING = f"{OWN}#USAGE#0", f"{OWN}#ROLLUP", f"{OWN}#BILLING"
 #: By output: something that the function does all day, and what its role must never do.
@@ -123,6 +130,40 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
             "list tenants": query(TENANCY, "ORG"),
             "read a meter": read(LEDGER, METER),
             "read content": read(CONTENT, OWN),
+            "open a tenant's session": open_session,
+        },
+    ),
+    "OrchestratorFunctionName": (
+        {"read a tenant": read(TENANCY, OWN), "write a task": write(TENANCY, "TASK#x"), "list tasks": query(TENANCY, "TASKS")},
+        {
+            "change a tenant's callers": write(TENANCY, f"CLIENT#{NOBODY}"),
+            "change the catalogue": write(TENANCY, "CATALOG"),
+            "delete a task": delete(TENANCY, "TASK#x"),
+            "read a meter": read(LEDGER, METER),
+            "read content": read(CONTENT, OWN),
+            "read bills": fetch("StatementsBucketName", "statements/x"),
+            "sign evidence": sign,
+            "open a tenant's session": open_session,
+        },
+    ),
+    "OrchestratorStepFunctionName": (
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "renew a meter": update(LEDGER, METER),
+            "forget content": delete(CONTENT, OWN),
+            "read bills": query(LEDGER, BILLING),
+            "sign evidence": sign,
+        },
+        {
+            "change the catalogue": write(TENANCY, "CATALOG"),
+            "change a chain of the audit trail": write(TENANCY, "AUDIT#HEADS"),
+            "change usage": update(LEDGER, USAGE),
+            "forget usage": delete(LEDGER, USAGE),
+            "forget bills": delete(LEDGER, BILLING),
+            "write bills": write(LEDGER, BILLING),
+            "read all that items hold": scan(TENANCY),
+            "read an upload": fetch("UploadsBucketName", f"tenant={TENANT}/x"),
+            "read a statement": fetch("StatementsBucketName", "statements/x"),
             "open a tenant's session": open_session,
         },
     ),

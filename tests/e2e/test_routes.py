@@ -181,6 +181,13 @@ SAMPLES = [
     # And of these test_audit.py's.
     Sample("GET", "/v1/audit"),
     Sample("GET", "/v1/audit/verify"),
+    # And of these test_tasks.py's.
+    Sample("GET", "/v1/tasks"),
+    Sample("POST", "/v1/tasks"),
+    Sample("GET", "/v1/tasks/{task_id}"),
+    Sample("POST", "/v1/tasks/{task_id}/cancel"),
+    Sample("POST", "/v1/tasks/{task_id}/credentials"),
+    Sample("GET", "/v1/tasks/{task_id}/evidence"),
     # And of these test_tenants.py's.
     *(
         Sample(method, f"/v1/{path}")

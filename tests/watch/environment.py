@@ -95,6 +95,8 @@ def environment(stack: dict[str, Any]) -> dict[str, str]:
         "INVOCATION_LOGS_PREFIXES": "",
         "USER_POOL_ID": outputs["UserPoolId"],
         "ALLOW_LOCAL_ISSUERS": "true",
+        "EVIDENCE_KEY_ARN": outputs["EvidenceKeyArn"],
+        "STATE_MACHINE_ARN": outputs["TasksStateMachineArn"],
         "USER_POOL_CLIENT_ID": outputs["UserPoolClientId"],
         "SERVER_ID": outputs["ServerId"],
         "STS_REGIONS": stack["region"],

@@ -19,6 +19,8 @@ use crate::{
 pub struct Data {
     /// Tenants, without whether they are changing.
     pub tenants: BTreeMap<TenantId, TenantState>,
+    /// Tenants that were off-boarded.
+    pub retired: BTreeSet<TenantId>,
     /// Lines of business, likewise.
     pub lobs: BTreeMap<LobId, LobState>,
     /// Registered models.
@@ -110,8 +112,15 @@ impl AdministrationStore for FakeTable {
         Ok(self.works("models")?.models.clone())
     }
 
+    async fn is_retired(&self, tenant_id: &TenantId) -> Result<bool, StoreError> {
+        Ok(self.works("is_retired")?.retired.contains(tenant_id))
+    }
+
     async fn change_tenant(&self, change: &TenantChange) -> Result<bool, StoreError> {
         let mut data = self.works("change_tenant")?;
+        if change.before.is_none() && data.retired.contains(&change.tenant_id) {
+            return Ok(false);
+        }
         let found = data.tenants.get(&change.tenant_id).map(|state| state.version);
         let before = change.before.as_ref().map(|state| state.version);
         if found != before {
@@ -492,6 +501,12 @@ impl UserPool for FakePool {
     async fn delete_client(&self, client_id: &str) -> Result<(), UserPoolError> {
         self.works("delete_client")?.clients.remove(client_id);
         Ok(())
+    }
+
+    async fn secret_of(&self, client_id: &str) -> Result<Secret, UserPoolError> {
+        let data = self.works("secret_of")?;
+        let (_, secrets) = data.clients.get(client_id).ok_or(UserPoolError::NotFound)?;
+        Ok(Secret::new(secrets.first().cloned().unwrap_or_default()))
     }
 
     async fn secrets_of(&self, client_id: &str) -> Result<Vec<String>, UserPoolError> {

@@ -153,8 +153,14 @@ pub trait AdministrationStore: Send + Sync {
     /// Every registered model.
     fn models(&self) -> impl Future<Output = Result<BTreeSet<ModelId>, StoreError>> + Send;
 
+    /// Whether a tenant of that id was off-boarded: nobody is given the id again.
+    fn is_retired(
+        &self,
+        tenant_id: &TenantId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Makes the change, its version, its audit entry and its note in one write; whether what it was
-    /// made from was still so.
+    /// made from was still so, and a new one's id not retired.
     fn change_tenant(
         &self,
         change: &TenantChange,
@@ -379,6 +385,12 @@ pub trait UserPool: Send + Sync {
         &self,
         client_id: &str,
     ) -> impl Future<Output = Result<(), UserPoolError>> + Send;
+
+    /// The secret that a client was made with.
+    fn secret_of(
+        &self,
+        client_id: &str,
+    ) -> impl Future<Output = Result<Secret, UserPoolError>> + Send;
 
     /// The ids of a client's secrets, oldest first.
     fn secrets_of(

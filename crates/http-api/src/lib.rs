@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 mod body;
 mod caller;
+mod checks;
 mod document;
 mod error;
 mod path;
@@ -13,6 +14,7 @@ pub use answer::{answer, conflict, etag, invalid, respond, store_failed, with_he
 pub use ask::{Ask, parts, refuse_unknown, shortened};
 pub use body::{Body, full, read};
 pub use caller::{caller, verified};
+pub use checks::{are_registered, is_free, may_decide, takes_tenants};
 pub use document::{
     after, changed_meanwhile, cursor, invalid_field, is_creating, limit, matches, object,
     object_if_any, page, refused, says_known, take_flag, take_text, with_etag,

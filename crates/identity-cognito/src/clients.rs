@@ -64,6 +64,15 @@ impl CognitoPool {
         unless_gone(answer.map(|_| ()).map_err(|error| failed("forget a client", &error)))
     }
 
+    pub(crate) async fn read_secret(&self, client_id: &str) -> Result<Secret, UserPoolError> {
+        let operation = "read a client's secret";
+        let describe = self.client.describe_user_pool_client().user_pool_id(&self.pool_id);
+        let answer = describe.client_id(client_id).send().await;
+        let answer = answer.map_err(|error| failed(operation, &error))?;
+        let secret = answer.user_pool_client().and_then(|client| client.client_secret());
+        secret.map(Secret::new).ok_or_else(|| incomplete(operation))
+    }
+
     pub(crate) async fn list_secrets(&self, client_id: &str) -> Result<Vec<String>, UserPoolError> {
         let list = self.client.list_user_pool_client_secrets().user_pool_id(&self.pool_id);
         let answer = list.client_id(client_id).send().await;

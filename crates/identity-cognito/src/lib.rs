@@ -126,6 +126,10 @@ impl UserPool for CognitoPool {
         Box::pin(self.forget_client(client_id)).await
     }
 
+    async fn secret_of(&self, client_id: &str) -> Result<Secret, UserPoolError> {
+        Box::pin(self.read_secret(client_id)).await
+    }
+
     async fn secrets_of(&self, client_id: &str) -> Result<Vec<String>, UserPoolError> {
         Box::pin(self.list_secrets(client_id)).await
     }

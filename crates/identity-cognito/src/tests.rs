@@ -132,6 +132,10 @@ async fn a_client_has_no_flow_but_its_own() {
         (&json!(["weir/invoke"]), &json!(true))
     );
     assert!(request["ExplicitAuthFlows"].is_null());
+    let described = json!({"UserPoolClient": {"ClientId": "c-1", "ClientSecret": "hidden"}});
+    let fake = pool([(200, described)]).await;
+    assert_eq!(fake.pool.secret_of("c-1").await.unwrap().expose(), "hidden");
+    assert_eq!(fake.targets(), ["DescribeUserPoolClient"]);
 }
 
 #[tokio::test]

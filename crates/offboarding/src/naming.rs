@@ -8,7 +8,7 @@ use crate::port::{Found, Store, Whose};
 /// Kinds of partitions whose second part is the tenant they belong to.
 const OWN: [&str; 2] = ["TENANT", "CALLERS"];
 /// Kinds of partitions whose second part names something else; only an item's own word counts there.
-const OF_OTHERS: [&str; 3] = ["CLIENT", "AWSROLE", "ISSUER"];
+const OF_OTHERS: [&str; 4] = ["CLIENT", "AWSROLE", "ISSUER", "TASK"];
 /// Kinds of partitions that are nobody's, or of others than tenants, whoever is named in them.
 const NOBODYS: [&str; 2] = ["ORG", "LOB"];
 

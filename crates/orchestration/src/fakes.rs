@@ -9,9 +9,7 @@ use admission::{AuditEntry, LimitRule, StoreError};
 use offboarding::fakes::{Faulty, store_error};
 use tenancy::{LobId, TenantId};
 
-use crate::store::{
-    Created, TaskStore, TenantLimits, TenantRemoval, Workflow, WorkflowError,
-};
+use crate::store::{Created, TaskStore, TenantLimits, TenantRemoval, Workflow, WorkflowError};
 use crate::task::Task;
 
 /// What the table holds of tasks.

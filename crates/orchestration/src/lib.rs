@@ -20,7 +20,7 @@ pub use offboard::Offboard;
 pub use offboarding::{Progress, Requester};
 pub use onboard::{Onboard, Onboarding, Person, Ports, Program, marker};
 pub use request::Request;
-pub use runner::{Next, RunError, advance, give_up, is_committed};
+pub use runner::{Next, RunError, advance, give_up};
 pub use saga::{Saga, StepDef, StepError};
 pub use store::{Created, TaskStore, TenantLimits, TenantRemoval, Workflow, WorkflowError};
 pub use task::{Kind, State, Step, StepState, Task, TaskError};

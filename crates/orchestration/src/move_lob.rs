@@ -20,7 +20,7 @@ use crate::task::Task;
 
 /// What somebody may do in a line of business they may do because their tenant is of it. So nobody with
 /// such a role is moved along: that is looked at before, and after, when nobody new can have come.
-const STEPS: [StepDef; 4] = [
+pub(crate) const STEPS: [StepDef; 4] = [
     StepDef { name: "callers", commits: false },
     StepDef { name: "tenant", commits: false },
     StepDef { name: "confirm", commits: true },
@@ -57,11 +57,6 @@ where
         Ok(Self { ports, way: Way::deserialize(&task.input)? })
     }
 
-    /// The steps of every such task.
-    pub fn plan() -> &'static [StepDef] {
-        &STEPS
-    }
-
     /// Refuses to move somebody along who runs a line of business.
     async fn check_callers(&self, id: &TenantId) -> Result<(), StepError> {
         let people = self.ports.pool.users_in(&group(id, Role::LobAdmin)).await?;
@@ -75,7 +70,9 @@ where
         let roles = roles.iter().filter(|it| sees(it.role));
         found.extend(roles.map(|it| format!("the AWS role {}/{}", it.account_id, it.role_name)));
         let gives = |it: &&RegisteredIssuer| it.issuer.may_grant.iter().any(|role| sees(*role));
-        found.extend(issuers.iter().filter(gives).map(|it| format!("the issuer {}", it.issuer.issuer)));
+        found.extend(
+            issuers.iter().filter(gives).map(|it| format!("the issuer {}", it.issuer.issuer)),
+        );
         if found.is_empty() {
             return Ok(());
         }
@@ -87,7 +84,12 @@ where
     }
 
     /// Makes the tenant be of `lob_id`, and lets its meter know.
-    async fn write(&self, task: &Task, state: TenantState, lob_id: &LobId) -> Result<(), StepError> {
+    async fn write(
+        &self,
+        task: &Task,
+        state: TenantState,
+        lob_id: &LobId,
+    ) -> Result<(), StepError> {
         let (id, now) = (&task.tenant_id, (self.ports.now)());
         let unfinished = self.note(task);
         let subject = format!("tenants/{id}");
@@ -162,10 +164,6 @@ where
     P: UserPool,
     E: EventSink,
 {
-    fn steps(&self) -> &'static [StepDef] {
-        &STEPS
-    }
-
     async fn run(&self, step: &str, task: &mut Task) -> Result<Progress, StepError> {
         match step {
             "callers" | "confirm" => Box::pin(self.check_callers(&task.tenant_id)).await?,

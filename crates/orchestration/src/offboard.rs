@@ -7,7 +7,7 @@ use crate::saga::{Saga, StepDef, StepError};
 use crate::task::Task;
 
 /// Once everything is listed the deletion begins, and nothing is taken back any more.
-const STEPS: [StepDef; 7] = [
+pub(crate) const STEPS: [StepDef; 7] = [
     StepDef { name: "revoke", commits: false },
     StepDef { name: "drain", commits: false },
     StepDef { name: "statement", commits: false },
@@ -22,13 +22,6 @@ const STEPS: [StepDef; 7] = [
 pub struct Offboard<'a, W> {
     /// All that it reaches.
     pub world: &'a W,
-}
-
-impl<W: Outside> Offboard<'_, W> {
-    /// The steps of every such task.
-    pub fn plan() -> &'static [StepDef] {
-        &STEPS
-    }
 }
 
 /// The task as off-boarding knows it.
@@ -61,10 +54,6 @@ fn failed(error: OffboardError) -> StepError {
 }
 
 impl<W: Outside> Saga for Offboard<'_, W> {
-    fn steps(&self) -> &'static [StepDef] {
-        &STEPS
-    }
-
     async fn run(&self, name: &str, task: &mut Task) -> Result<Progress, StepError> {
         let (job, step) = (job(task), step(name)?);
         let done = offboarding::run(self.world, &job, step).await.map_err(failed)?;

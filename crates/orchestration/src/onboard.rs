@@ -21,7 +21,7 @@ use crate::saga::{Saga, StepDef, StepError};
 use crate::store::{TenantLimits, TenantRemoval};
 use crate::task::Task;
 
-const STEPS: [StepDef; 7] = [
+pub(crate) const STEPS: [StepDef; 7] = [
     StepDef { name: "tenant", commits: false },
     StepDef { name: "limits", commits: false },
     StepDef { name: "people", commits: false },
@@ -107,11 +107,6 @@ where
     /// Its input is none.
     pub fn of(ports: Ports<'a, S, P, E>, task: &Task) -> Result<Self, serde_json::Error> {
         Ok(Self { ports, input: Onboarding::deserialize(&task.input)? })
-    }
-
-    /// The steps of every such task.
-    pub fn plan() -> &'static [StepDef] {
-        &STEPS
     }
 
     fn entry(&self, task: &Task, action: &str, below: &str, after: Value) -> AuditEntry {
@@ -394,10 +389,6 @@ where
     P: UserPool,
     E: EventSink,
 {
-    fn steps(&self) -> &'static [StepDef] {
-        &STEPS
-    }
-
     async fn run(&self, step: &str, task: &mut Task) -> Result<Progress, StepError> {
         match step {
             "tenant" => Box::pin(self.make_tenant(task)).await?,

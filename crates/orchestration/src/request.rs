@@ -41,9 +41,8 @@ impl Request {
     /// The first thing that is wrong.
     pub fn read(mut body: Map<String, Value>) -> Result<(TenantId, Self), InvalidField> {
         let kind = body.remove("kind").unwrap_or_default();
-        let kind = Kind::deserialize(&kind).map_err(|_| {
-            InvalidField::new("kind", "This is `onboard`, `offboard` or `move`.")
-        })?;
+        let kind = Kind::deserialize(&kind)
+            .map_err(|_| InvalidField::new("kind", "This is `onboard`, `offboard` or `move`."))?;
         let tenant_id = match body.remove("tenant_id") {
             Some(Value::String(id)) => id.parse::<TenantId>().map_err(|error| error.to_string()),
             _ => Err("Say which tenant".to_owned()),
@@ -114,12 +113,14 @@ struct RoleBody {
 
 fn onboarding(tenant_id: &TenantId, body: Map<String, Value>) -> Result<Onboarding, InvalidField> {
     let body: Body = strict(body)?;
-    let within = |error: InvalidField| InvalidField::new(inside("tenant", &error.field), error.message);
+    let within =
+        |error: InvalidField| InvalidField::new(inside("tenant", &error.field), error.message);
     let document = read_tenant(body.tenant, &Map::new()).map_err(within)?;
     let limits = body.limits.as_ref().map_or(Ok(Vec::new()), |it| limits(tenant_id, it))?;
     let users = each("users", MAX_USERS, body.users, person)?;
     let clients = each("clients", MAX_CLIENTS, body.clients, program)?;
-    let aws_roles = each("aws_roles", MAX_AWS_ROLES, body.aws_roles, |it| aws_role(tenant_id, it))?;
+    let aws_roles =
+        each("aws_roles", MAX_AWS_ROLES, body.aws_roles, |it| aws_role(tenant_id, &it))?;
     once("users", users.iter().map(|it| it.email.as_str()))?;
     once("clients", clients.iter().map(|it| it.name.as_str()))?;
     once("aws_roles", aws_roles.iter().map(|it| (&it.account_id, &it.role_name)))?;
@@ -127,9 +128,7 @@ fn onboarding(tenant_id: &TenantId, body: Map<String, Value>) -> Result<Onboardi
 }
 
 fn limits(tenant_id: &TenantId, value: &Value) -> Result<Vec<LimitRule>, InvalidField> {
-    let invalid = |error: admission::InvalidRule| {
-        InvalidField::new(error.field, error.message)
-    };
+    let invalid = |error: admission::InvalidRule| InvalidField::new(error.field, error.message);
     let rules = read_rules(value).map_err(invalid)?;
     if rules.len() > MAX_LIMITS {
         return Err(InvalidField::new("limits", format!("{MAX_LIMITS} at most.")));
@@ -144,8 +143,8 @@ fn limits(tenant_id: &TenantId, value: &Value) -> Result<Vec<LimitRule>, Invalid
 
 fn person(person: Person) -> Result<Person, InvalidCaller> {
     let rule = "A list of at least one role that people can have in a tenant.";
-    let is_right = !person.roles.is_empty()
-        && person.roles.iter().all(|role| PERSON_ROLES.contains(role));
+    let is_right =
+        !person.roles.is_empty() && person.roles.iter().all(|role| PERSON_ROLES.contains(role));
     if !is_right {
         return Err(InvalidCaller { field: "roles", rule });
     }
@@ -163,7 +162,7 @@ fn program(client: ClientBody) -> Result<Program, InvalidCaller> {
     Ok(Program { name: new_client_name(&client.name)?, scopes })
 }
 
-fn aws_role(tenant_id: &TenantId, body: RoleBody) -> Result<AwsRole, InvalidCaller> {
+fn aws_role(tenant_id: &TenantId, body: &RoleBody) -> Result<AwsRole, InvalidCaller> {
     let role = body.role.unwrap_or(Role::Machine);
     new_aws_role(&body.account_id, &body.role_name, body.role_id.as_deref(), tenant_id, role)
 }
@@ -230,9 +229,13 @@ mod tests {
         let Request::Onboard(it) = request else { panic!("{request:?}") };
         assert_eq!(it.users[0].email, "ann@initech.example");
         assert_eq!(it.clients[0].scopes.len(), 2, "both, if it says nothing");
-        assert_eq!((it.aws_roles[0].role, it.aws_roles[0].tenant_id.as_str()), (Role::Machine, "initech"));
+        assert_eq!(
+            (it.aws_roles[0].role, it.aws_roles[0].tenant_id.as_str()),
+            (Role::Machine, "initech")
+        );
         assert_eq!(it.limits[0].amount, 100_000_000_000);
-        let (_, moved) = read(json!({"kind": "move", "tenant_id": "acme", "lob_id": "banking"})).unwrap();
+        let (_, moved) =
+            read(json!({"kind": "move", "tenant_id": "acme", "lob_id": "banking"})).unwrap();
         assert_eq!(moved, Request::Move("banking".parse().unwrap()));
         let (_, gone) = read(json!({"kind": "offboard", "tenant_id": "acme"})).unwrap();
         assert_eq!(gone, Request::Offboard);

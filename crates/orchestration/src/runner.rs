@@ -5,9 +5,12 @@ use jiff::Timestamp;
 use offboarding::Progress;
 use serde_json::json;
 
-use crate::saga::{Saga, StepDef, StepError};
+use crate::saga::{Saga, StepError};
 use crate::store::TaskStore;
 use crate::task::{State, StepState, Task, TaskError};
+
+/// Before something is tried again that must work in the end.
+const PAUSE_SECONDS: u32 = 60;
 
 /// What is to happen next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +58,7 @@ pub async fn advance(
     if task.is_over() {
         return Ok(Next::Done);
     }
-    if task.state != State::Compensating && task.cancel_requested && !is_committed(saga.steps(), &task) {
+    if task.state != State::Compensating && task.cancel_requested && !task.is_committed() {
         task.state = State::Compensating;
     }
     if task.state == State::Compensating {
@@ -82,7 +85,7 @@ pub async fn advance(
             Ok(Next::Step)
         }
         Ok(Progress::Wait { why, seconds }) => wait(store, task, index, why, seconds, now).await,
-        Err(StepError::Permanent { code, message }) if !is_committed(saga.steps(), &task) => {
+        Err(StepError::Permanent { code, message }) if !task.is_committed() => {
             task.error = Some(TaskError { code: code.to_owned(), message });
             task.state = State::Compensating;
             save(store, &mut task, now, None).await?;
@@ -99,15 +102,14 @@ pub async fn advance(
 /// It is to be called again.
 pub async fn give_up(
     store: &impl TaskStore,
-    saga: &impl Saga,
     mut task: Task,
     now: Timestamp,
 ) -> Result<Next, RunError> {
     if task.is_over() {
         return Ok(Next::Done);
     }
-    if task.state == State::Compensating || is_committed(saga.steps(), &task) {
-        return Ok(Next::Step);
+    if task.state == State::Compensating || task.is_committed() {
+        return Ok(Next::Wait(PAUSE_SECONDS));
     }
     let step = task.steps.iter().find(|step| step.state == StepState::Running);
     let step = step.map_or("queue", |step| step.name.as_str());
@@ -197,12 +199,6 @@ async fn save(
     task.heartbeat_at = now;
     let is_saved = store.save(task, entry).await?;
     if is_saved { Ok(()) } else { Err(RunError::Overtaken(task.task_id.clone())) }
-}
-
-/// Whether a step is done after which nothing is taken back.
-pub fn is_committed(plan: &[StepDef], task: &Task) -> bool {
-    let commits = |name: &str| plan.iter().any(|step| step.commits && step.name == name);
-    task.steps.iter().any(|step| step.state == StepState::Done && commits(&step.name))
 }
 
 fn name_of(task: &Task, index: usize) -> String {

@@ -68,9 +68,6 @@ impl From<FinishError> for StepError {
 /// A step may be cut anywhere and is run again; one that was begun is taken back, whether it was done, done
 /// in part or not at all. Both do only what is not done yet. Neither changes more of `task` than `output`.
 pub trait Saga: Send + Sync {
-    /// Its steps, in their order.
-    fn steps(&self) -> &'static [StepDef];
-
     /// Does a step, or what is left of it.
     fn run(
         &self,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tenancy::{LobId, TenantId};
 
 use crate::saga::StepDef;
+use crate::{move_lob, offboard, onboard};
 
 /// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,17 @@ pub enum Kind {
     Offboard,
     /// Gives a tenant to another line of business.
     Move,
+}
+
+impl Kind {
+    /// The steps of every such task, in their order.
+    pub fn steps(self) -> &'static [StepDef] {
+        match self {
+            Self::Onboard => &onboard::STEPS,
+            Self::Offboard => &offboard::STEPS,
+            Self::Move => &move_lob::STEPS,
+        }
+    }
 }
 
 /// How far a task is.
@@ -118,7 +130,6 @@ pub struct Task {
 
 impl Task {
     /// A task of which nothing was done yet.
-    #[expect(clippy::too_many_arguments, reason = "all that a task is asked for by")]
     pub fn new(
         task_id: String,
         kind: Kind,
@@ -126,7 +137,6 @@ impl Task {
         lob_id: LobId,
         requested_by: Requester,
         created_at: Timestamp,
-        steps: &[StepDef],
         input: Value,
     ) -> Self {
         let step = |step: &StepDef| Step {
@@ -145,7 +155,7 @@ impl Task {
             version: 0,
             state: State::Queued,
             heartbeat_at: created_at,
-            steps: steps.iter().map(step).collect(),
+            steps: kind.steps().iter().map(step).collect(),
             error: None,
             cancel_requested: false,
             input,
@@ -156,6 +166,13 @@ impl Task {
     /// Whether nothing more happens to it.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Succeeded | State::Failed | State::Cancelled)
+    }
+
+    /// Whether a step is done after which nothing is taken back.
+    pub fn is_committed(&self) -> bool {
+        let commits =
+            |name: &str| self.kind.steps().iter().any(|step| step.commits && step.name == name);
+        self.steps.iter().any(|step| step.state == StepState::Done && commits(&step.name))
     }
 
     /// Where it stands among others: later ones are greater.

@@ -17,8 +17,6 @@ use crate::ledger::store_error;
 use crate::limit_writes::{audit_put, delete_if, put_new, text, transact};
 use crate::read::{self, Cause};
 
-/// Sort key of what stays of a tenant.
-pub(crate) const TOMBSTONE: &str = "TOMBSTONE";
 /// Sort key of the registration of a machine client that is not let in.
 const PARKED: &str = "PARKED";
 /// The attribute by which items say whose they are.
@@ -187,11 +185,6 @@ fn key_of(found: &Found) -> Key {
     key::key(found.place.clone(), found.name.clone())
 }
 
-/// The tombstone of a tenant.
-pub(crate) fn tombstone_key(id: &TenantId) -> Key {
-    key::key(key::tenant(id), TOMBSTONE.to_owned())
-}
-
 /// Where a scan was cut, as text.
 fn cursor(key: &HashMap<String, AttributeValue>) -> String {
     let part = |(name, value): (&String, &AttributeValue)| {
@@ -264,7 +257,7 @@ impl Register for TenantTables {
         let operation = "bury a tenant";
         let writes = || -> Result<Vec<TransactWriteItem>, Cause> {
             let mut item: Key = serde_dynamo::to_item(tombstone)?;
-            item.extend(tombstone_key(id));
+            item.extend(key::tombstone(id));
             Ok(vec![
                 put_new(&self.tenancy, item)?,
                 audit_put(&self.tenancy, key::tenant(id), entry)?,
@@ -279,7 +272,7 @@ impl Register for TenantTables {
     }
 
     async fn tombstone(&self, id: &TenantId) -> Result<Option<Tombstone>, StoreError> {
-        let found = read::value(&self.client, &self.tenancy, tombstone_key(id)).await;
+        let found = read::value(&self.client, &self.tenancy, key::tombstone(id)).await;
         found.map_err(|cause| store_error("look for a tombstone", id, cause))
     }
 }

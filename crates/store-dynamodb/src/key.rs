@@ -91,6 +91,11 @@ pub(crate) fn version(id: &TenantId, version: u64) -> Key {
     key(tenant(id), format!("{VERSION_OF}{version:012}"))
 }
 
+/// What stays of a tenant that was off-boarded: its id is not given out again.
+pub(crate) fn tombstone(id: &TenantId) -> Key {
+    key(tenant(id), "TOMBSTONE".to_owned())
+}
+
 /// The partition of what belongs to a scope.
 pub(crate) fn scope(scope: &Scope) -> String {
     match scope {

@@ -22,6 +22,8 @@ mod read;
 mod rollup;
 mod seeding;
 mod settlement;
+#[cfg(feature = "orchestration")]
+mod tasks;
 
 pub use crate::administration::Administration;
 pub use crate::audit::AuditTable;
@@ -37,3 +39,5 @@ pub use ledger::Ledger;
 pub use limits::LimitTables;
 pub use price_overrides::PriceOverrideTable;
 pub use rollup::Rollups;
+#[cfg(feature = "orchestration")]
+pub use tasks::Tasks;

@@ -76,6 +76,18 @@ impl LimitTables {
         Ok(items.into_iter().filter_map(|item| text(&item, key::SK)).collect())
     }
 
+    /// Deletes the meters of a partition.
+    #[cfg(feature = "orchestration")]
+    pub(crate) async fn delete_meters(&self, partition: &str) -> Result<(), read::Cause> {
+        let Ledger { client, table, .. } = &self.ledger;
+        for item in read::items(client, table, partition, key::METER).await? {
+            let name = text(&item, key::SK).unwrap_or_default();
+            let key = key::key(partition.to_owned(), name);
+            client.delete_item().table_name(table).set_key(Some(key)).send().await?;
+        }
+        Ok(())
+    }
+
     /// Raises the version in the meters that know it.
     async fn renew_meters(
         &self,

@@ -99,7 +99,8 @@ impl Estate for TenantObjects {
     }
 
     async fn is_there(&self, found: &Found) -> Result<bool, EstateError> {
-        let version = self.bucket(found.store)?.version(&found.name).await;
-        Ok(version.map_err(failed("look into", found.store))?.is_some())
+        // Whoever looks whether something is gone need not be able to read it.
+        let keys = self.bucket(found.store)?.list(&found.name).await;
+        Ok(keys.map_err(failed("look into", found.store))?.contains(&found.name))
     }
 }

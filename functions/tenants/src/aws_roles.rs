@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use administration::{AdministrationStore, new_aws_role};
 use http::{Response, StatusCode};
 use http_api::{
-    ApiError, Ask, Body, answer, conflict, invalid, object_if_any, page, refuse_unknown,
-    store_failed, take_text,
+    ApiError, Ask, Body, answer, conflict, invalid, may_decide, object_if_any, page,
+    refuse_unknown, store_failed, take_text,
 };
 use serde_json::{Map, Value, json};
 use tenancy::{AwsRole, Permission, Role, TenantContext};
@@ -15,7 +15,6 @@ use crate::State;
 use crate::access::tenant_for;
 use crate::answer::invalid_caller;
 use crate::audit;
-use crate::members::may_decide;
 
 /// Roles of one tenant.
 const MAX_ROLES: usize = 100;
@@ -51,7 +50,7 @@ pub(crate) async fn set<P>(
     refuse_unknown(&body)?;
     let wanted = new_aws_role(account_id, role_name, role_id.as_deref(), &tenant.id, role);
     let wanted = wanted.map_err(invalid_caller)?;
-    if let Err(error) = may_decide(context, &tenant, &BTreeSet::from([role])) {
+    if let Err(error) = may_decide(context, tenant.place(), &BTreeSet::from([role])) {
         let subject = tenant.subject("aws-roles");
         return Err(audit::refused(state, context, action, &subject, error).await);
     }
@@ -66,7 +65,7 @@ pub(crate) async fn set<P>(
         return Err(conflict("too_many_roles", message));
     }
     if let Some(before) = before
-        && let Err(error) = may_decide(context, &tenant, &BTreeSet::from([before.role]))
+        && let Err(error) = may_decide(context, tenant.place(), &BTreeSet::from([before.role]))
     {
         let subject = tenant.subject("aws-roles");
         return Err(audit::refused(state, context, action, &subject, error).await);
@@ -99,7 +98,7 @@ pub(crate) async fn remove<P>(
     let roles = state.store.aws_roles(&tenant.id).await.map_err(store_failed)?;
     let found = roles.iter().find(|it| it.account_id == account_id && it.role_name == role_name);
     let role = found.ok_or_else(unknown)?;
-    if let Err(error) = may_decide(context, &tenant, &BTreeSet::from([role.role])) {
+    if let Err(error) = may_decide(context, tenant.place(), &BTreeSet::from([role.role])) {
         let subject = tenant.subject("aws-roles");
         return Err(audit::refused(state, context, action, &subject, error).await);
     }

@@ -8,12 +8,13 @@ use administration::{
 };
 use http::{Response, StatusCode};
 use http_api::{
-    ApiError, Ask, Body, answer, changed_meanwhile, conflict, invalid, invalid_field, is_creating,
-    matches, object, object_if_any, refuse_unknown, says_known, store_failed, take_text, with_etag,
+    ApiError, Ask, Body, answer, are_registered, changed_meanwhile, invalid, invalid_field,
+    is_creating, is_free, matches, object, object_if_any, refuse_unknown, says_known, store_failed,
+    take_text, takes_tenants, with_etag,
 };
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
-use tenancy::{ModelId, Permission, Place, Status, TenantContext, TenantId};
+use tenancy::{Permission, Status, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for, unknown, visible};
@@ -90,7 +91,7 @@ async fn apply(
         let message = "A tenant is moved to another line of business by a task of its own, not by its document: its limits, bills and administrators go with it. Leave `lob_id` as it is.";
         return Err(invalid("lob_id", message));
     }
-    are_registered(state, &document, &tenant.now.document.models).await?;
+    are_registered(&state.store, &document, &tenant.now.document.models).await?;
     if is_dry_run || changes.is_empty() {
         let after = TenantState { document, ..tenant.now };
         let after = Visible { now: after, ..tenant };
@@ -125,31 +126,6 @@ fn permitted(
     Err(ApiError::new(FaultKind::PermissionDenied, "permission_denied", message))
 }
 
-/// Checks that every model that is new in a document is registered. One that was taken from the registry
-/// since stays: it can be called no more, and its tenants' documents go on meaning the same.
-async fn are_registered<P>(
-    state: &State<impl AdministrationStore, P>,
-    document: &TenantDocument,
-    known: &BTreeSet<ModelId>,
-) -> Result<(), ApiError> {
-    let new: Vec<&ModelId> = document.models.difference(known).collect();
-    if new.is_empty() {
-        return Ok(());
-    }
-    let registered = state.store.models().await.map_err(store_failed)?;
-    let unknown: Vec<String> = new
-        .into_iter()
-        .filter(|model| !registered.contains(*model))
-        .take(10)
-        .map(|model| format!("`{model}`"))
-        .collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let message = format!("There is no such model in the registry: {}.", unknown.join(", "));
-    Err(invalid("models", message))
-}
-
 /// Makes a tenant that is not there, if its id is free.
 async fn create(
     state: &State<impl AdministrationStore, impl UserPool>,
@@ -170,22 +146,15 @@ async fn create(
     if says_known(ask) {
         return Err(unknown(id.as_str()));
     }
-    if state.store.tenant(&id).await.map_err(store_failed)?.is_some() {
-        return Err(conflict("id_taken", "This id is taken. Choose another one."));
-    }
+    is_free(&state.store, &id).await?;
     is_creating(ask, !is_dry_run)?;
     let mut said = Map::new();
     said.insert("object".into(), "tenant".into());
     said.insert("tenant_id".into(), json!(id));
     said.insert("status".into(), json!(Status::Active));
     let document = read_tenant(object(ask)?, &said).map_err(invalid_field)?;
-    let lob_id = &document.lob_id;
-    let is_permitted = context.require_at(Permission::ManageTenants, Place::Lob(lob_id)).is_ok();
-    let lob = state.store.lob(lob_id).await.map_err(store_failed)?;
-    if lob.is_none() || !is_permitted {
-        return Err(invalid("lob_id", format!("There is no line of business `{lob_id}`.")));
-    }
-    are_registered(state, &document, &BTreeSet::new()).await?;
+    takes_tenants(&state.store, context, &document).await?;
+    are_registered(&state.store, &document, &BTreeSet::new()).await?;
     let changes = differences(&Value::Object(Map::new()), &document);
     if is_dry_run {
         let (status, suspension) = (Status::Active, None);

@@ -14,7 +14,7 @@ use futures::future::try_join_all;
 use http::{Response, StatusCode};
 use http_api::{
     ApiError, Ask, Body, answer, changed_meanwhile, conflict, invalid, invalid_field, is_creating,
-    matches, object, page, shortened, store_failed, with_etag,
+    matches, may_decide, object, page, shortened, store_failed, with_etag,
 };
 use serde_json::{Map, Value, json};
 use tenancy::{Issuer, Permission, Place, Role, TenantContext, TenantId};
@@ -22,7 +22,6 @@ use tenancy::{Issuer, Permission, Place, Role, TenantContext, TenantId};
 use crate::State;
 use crate::access::{Visible, tenant_for};
 use crate::audit;
-use crate::members::may_decide;
 
 /// Issuers of one tenant.
 const MAX_OF_TENANT: usize = 20;
@@ -84,7 +83,7 @@ impl Owner {
         let roles: BTreeSet<Role> =
             issuer.roles.values().chain(&issuer.role).chain(&issuer.may_grant).copied().collect();
         match self {
-            Self::Tenant(tenant) => may_decide(context, tenant, &roles),
+            Self::Tenant(tenant) => may_decide(context, tenant.place(), &roles),
             // Who may here at all runs the organisation, and gives every role.
             Self::Org => Ok(()),
         }

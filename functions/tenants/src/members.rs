@@ -12,7 +12,7 @@ use administration::{
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
 use http_api::{
-    ApiError, Ask, Body, after, answer, conflict, cursor, invalid, limit, object, page,
+    ApiError, Ask, Body, after, answer, conflict, cursor, invalid, limit, may_decide, object, page,
     refuse_unknown, store_failed, take_flag, take_text,
 };
 use inference::FaultKind;
@@ -71,7 +71,7 @@ pub(crate) async fn set(
     let wanted = wanted(ask, &name)?;
     let refused =
         async |error| audit::refused(state, context, action, &tenant.subject("users"), error).await;
-    if let Err(error) = may_decide(context, &tenant, &wanted.roles) {
+    if let Err(error) = may_decide(context, tenant.place(), &wanted.roles) {
         return Err(refused(error).await);
     }
     let found = state.pool.user(&name).await.map_err(store_failed)?;
@@ -94,7 +94,7 @@ pub(crate) async fn set(
     if has_others {
         return Err(member_elsewhere());
     }
-    if let Err(error) = may_decide(context, &tenant, &difference(&has, &wanted.roles)) {
+    if let Err(error) = may_decide(context, tenant.place(), &difference(&has, &wanted.roles)) {
         return Err(refused(error).await);
     }
     keeps_own_role(context, &user, &has, &wanted.roles)?;
@@ -132,7 +132,7 @@ pub(crate) async fn remove(
         // Nobody learns who is a member elsewhere.
         return Err(unknown(&name));
     }
-    if let Err(error) = may_decide(context, &tenant, &has) {
+    if let Err(error) = may_decide(context, tenant.place(), &has) {
         let subject = tenant.subject("users");
         return Err(audit::refused(state, context, action, &subject, error).await);
     }
@@ -213,22 +213,6 @@ fn roles(body: &mut Map<String, Value>) -> Result<BTreeSet<Role>, ApiError> {
         roles.insert(known.ok_or_else(|| invalid(format!("roles[{index}]"), rule.as_str()))?);
     }
     if roles.is_empty() { Err(invalid("roles", rule)) } else { Ok(roles) }
-}
-
-/// Whether the caller may give or take each of `roles` in this tenant.
-pub(crate) fn may_decide(
-    context: &TenantContext,
-    tenant: &Visible,
-    roles: &BTreeSet<Role>,
-) -> Result<(), ApiError> {
-    let own = context.roles_at(tenant.place());
-    let above = roles.iter().find(|role| !own.iter().any(|own| own.may_grant(**role)));
-    let Some(role) = above else { return Ok(()) };
-    let message = format!(
-        "Your role does not permit you to give or take the role `{}`: it sees further than yours.",
-        role.as_str()
-    );
-    Err(ApiError::new(FaultKind::PermissionDenied, "permission_denied", message))
 }
 
 /// Nobody takes the role from themselves by which they run what they run: there might be no other.

@@ -79,6 +79,9 @@ impl AdministrationStore for Faulty<FakeTable> {
     async fn models(&self) -> Result<BTreeSet<ModelId>, StoreError> {
         pass!(self.models(), store_error)
     }
+    async fn is_retired(&self, id: &TenantId) -> Result<bool, StoreError> {
+        pass!(self.is_retired(id), store_error)
+    }
     async fn change_tenant(&self, change: &TenantChange) -> Result<bool, StoreError> {
         pass!(self.change_tenant(change), store_error)
     }
@@ -211,6 +214,9 @@ impl UserPool for Faulty<FakePool> {
     }
     async fn delete_client(&self, client_id: &str) -> Result<(), UserPoolError> {
         pass!(self.delete_client(client_id), pool)
+    }
+    async fn secret_of(&self, client_id: &str) -> Result<Secret, UserPoolError> {
+        pass!(self.secret_of(client_id), pool)
     }
     async fn secrets_of(&self, client_id: &str) -> Result<Vec<String>, UserPoolError> {
         pass!(self.secrets_of(client_id), pool)

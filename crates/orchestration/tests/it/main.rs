@@ -73,13 +73,8 @@ impl World {
         let work = async {
             let found = self.tasks.task(task_id).await.map_err(|error| error.to_string())?;
             let task = found.ok_or("there is no such task")?;
-            let ports = Ports {
-                store: &self.table,
-                pool: &self.pool,
-                events: &self.events,
-                now,
-                new_id,
-            };
+            let ports =
+                Ports { store: &self.table, pool: &self.pool, events: &self.events, now, new_id };
             if task.kind == Kind::Move {
                 let saga = Move::of(ports, &task).map_err(|error| error.to_string())?;
                 return self.step(&saga, task, is_given_up).await;
@@ -96,7 +91,7 @@ impl World {
 
     async fn step(&self, saga: &impl Saga, task: Task, is_given_up: bool) -> Result<Next, String> {
         let next = if is_given_up {
-            give_up(&self.tasks, saga, task, now()).await
+            give_up(&self.tasks, task, now()).await
         } else {
             advance(&self.tasks, saga, task, now(), new_id).await
         };
@@ -197,9 +192,8 @@ fn task(tenant: &str) -> Task {
         clients: vec![program("Nightly"), program("Daily")],
         aws_roles: vec![role],
     };
-    let plan = Onboard::<Faulty<FakeTable>, Faulty<FakePool>, Faulty<InMemorySink>>::plan();
     let (id, lob) = (format!("task-{tenant}"), "retail".parse().unwrap());
-    Task::new(id, Kind::Onboard, tenant_id, lob, requester(), now(), plan, json!(input))
+    Task::new(id, Kind::Onboard, tenant_id, lob, requester(), now(), json!(input))
 }
 
 fn requester() -> Requester {

@@ -2,11 +2,11 @@
 
 use administration::{TenantDocument, TenantState};
 use offboarding::fakes::Fault;
-use orchestration::{Created, Kind, Move, State, Task, TaskStore as _, Way};
+use orchestration::{Created, Kind, State, Task, TaskStore as _, Way};
 use serde_json::json;
 use tenancy::{LobId, Role, Status};
 
-use super::{FakePool, FakeTable, Faulty, InMemorySink, World, new_id, now, requester};
+use super::{World, new_id, now, requester};
 
 fn lob(id: &str) -> LobId {
     id.parse().unwrap()
@@ -19,11 +19,9 @@ async fn begin(world: &World) -> Task {
     let tenant = TenantState { version: 3, status, suspension, document, is_changing: false };
     world.table.inner.data().tenants.insert(tenant_id.clone(), tenant);
     world.pool.inner.add("u-2", "ann@initech.example", &["initech:tenant_admin"]);
-    let plan = Move::<Faulty<FakeTable>, Faulty<FakePool>, Faulty<InMemorySink>>::plan();
     let input = json!(Way { from: lob("retail"), to: lob("banking") });
     let id = "task-move".to_owned();
-    let task =
-        Task::new(id, Kind::Move, tenant_id, lob("banking"), requester(), now(), plan, input);
+    let task = Task::new(id, Kind::Move, tenant_id, lob("banking"), requester(), now(), input);
     let entry = task.requested_by.entry(new_id(), now(), "task.created", "tasks/t".to_owned());
     assert_eq!(world.tasks.inner.create(&task, &entry).await.unwrap(), Created::New);
     task
@@ -82,11 +80,14 @@ async fn nobody_who_runs_a_line_of_business_is_moved_into_another() {
     let task = begin(&world).await;
     world.invoke(&task.task_id, false).await.unwrap();
     let role = ("111122223333", "batch");
-    let role =
-        administration::new_aws_role(role.0, role.1, None, &task.tenant_id, Role::LobAdmin).unwrap();
+    let role = administration::new_aws_role(role.0, role.1, None, &task.tenant_id, Role::LobAdmin)
+        .unwrap();
     let key = (role.account_id.clone(), role.role_name.clone());
     world.table.inner.data().aws_roles.insert(key, role);
     let task = world.drive(&task.task_id).await;
-    assert_eq!((task.state, task.error.as_ref().unwrap().code.as_str()), (State::Failed, "lob_admins"));
+    assert_eq!(
+        (task.state, task.error.as_ref().unwrap().code.as_str()),
+        (State::Failed, "lob_admins")
+    );
     check(&world, &task, "somebody came to run the line of business");
 }

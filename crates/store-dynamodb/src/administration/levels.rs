@@ -5,7 +5,7 @@ use administration::{
     Unfinished, Version,
 };
 use admission::{LimitRule, StoreError};
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use tenancy::{LobId, Status, TenantId};
 
@@ -121,6 +121,14 @@ impl Administration {
             fields.insert("tenant_id".to_owned(), serde_dynamo::to_attribute_value(id)?);
             self.put_new(created(fields, meta)?)?
         }];
+        if before.is_none() {
+            let check = ConditionCheck::builder()
+                .table_name(&self.table)
+                .set_key(Some(key::tombstone(id)))
+                .condition_expression("attribute_not_exists(PK)")
+                .build()?;
+            writes.push(TransactWriteItem::builder().condition_check(check).build());
+        }
         if let Some(state) = &change.before {
             // How it was when limits made the version, or when somebody seeded it. Whoever writes it,
             // it is the same.

@@ -11,6 +11,8 @@ mod issuers;
 mod levels;
 mod listing;
 mod notes;
+#[cfg(feature = "orchestration")]
+mod onboarding;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -113,6 +115,12 @@ impl AdministrationStore for Administration {
 
     async fn models(&self) -> Result<BTreeSet<ModelId>, StoreError> {
         Box::pin(self.list_models()).await
+    }
+
+    async fn is_retired(&self, tenant_id: &TenantId) -> Result<bool, StoreError> {
+        let found = read::item(&self.client, &self.table, key::tombstone(tenant_id)).await;
+        let found = found.map_err(|cause| store_error("look for a tombstone", tenant_id, cause));
+        Ok(found?.is_some())
     }
 
     async fn change_tenant(&self, change: &TenantChange) -> Result<bool, StoreError> {

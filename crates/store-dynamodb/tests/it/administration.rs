@@ -16,7 +16,7 @@ use tenancy::{Directory as _, LobId, Role, Status, TenantId};
 use crate::support::{TABLE, TENANCY, create_tenancy, dynamodb, put};
 
 /// A `tenancy` table like the template's beside the ledger, both empty.
-async fn tables() -> (Client, Administration) {
+pub(crate) async fn tables() -> (Client, Administration) {
     let client = dynamodb().await;
     create_tenancy(&client).await;
     let ledger = Ledger::new(client.clone(), TABLE.to_owned(), Calendar::utc());
@@ -24,7 +24,7 @@ async fn tables() -> (Client, Administration) {
     (client.clone(), Administration::new(client, TENANCY.to_owned(), limits))
 }
 
-async fn get(client: &Client, table: &str, pk: &str, sk: &str) -> Option<Value> {
+pub(crate) async fn get(client: &Client, table: &str, pk: &str, sk: &str) -> Option<Value> {
     let key = HashMap::from([
         ("PK".to_owned(), AttributeValue::S(pk.to_owned())),
         ("SK".to_owned(), AttributeValue::S(sk.to_owned())),
@@ -33,7 +33,7 @@ async fn get(client: &Client, table: &str, pk: &str, sk: &str) -> Option<Value> 
     get.send().await.unwrap().item.map(|item| serde_dynamo::from_item(item).unwrap())
 }
 
-fn tenant_id(text: &str) -> TenantId {
+pub(crate) fn tenant_id(text: &str) -> TenantId {
     text.parse().unwrap()
 }
 
@@ -41,7 +41,7 @@ fn lob_id(text: &str) -> LobId {
     text.parse().unwrap()
 }
 
-fn entry(number: u32, subject: &str) -> AuditEntry {
+pub(crate) fn entry(number: u32, subject: &str) -> AuditEntry {
     AuditEntry {
         id: format!("e{number}"),
         time: format!("2026-11-23T12:00:{number:02}Z").parse().unwrap(),
@@ -141,6 +141,17 @@ async fn a_tenant_is_made_changed_and_told() {
     assert_eq!(history.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["e3", "e1"]);
     let rest = store.history(&id, Some(&history[0].position()), 10).await.unwrap();
     assert_eq!(rest, history[1..]);
+}
+
+#[tokio::test]
+async fn the_id_of_a_tenant_that_went_is_not_given_out_again() {
+    let (client, store) = tables().await;
+    put(&client, TENANCY, "TENANT#acme", "TOMBSTONE", json!({"task_id": "t1"})).await;
+    assert!(store.is_retired(&tenant_id("acme")).await.unwrap());
+    assert!(!store.is_retired(&tenant_id("acme-2")).await.unwrap());
+    assert!(!store.change_tenant(&change("acme", None, document("Acme"), 1)).await.unwrap());
+    assert_eq!(store.tenant(&tenant_id("acme")).await.unwrap(), None);
+    assert!(store.change_tenant(&change("acme-2", None, document("Acme"), 2)).await.unwrap());
 }
 
 #[tokio::test]

@@ -16,3 +16,4 @@ mod limits;
 mod prices;
 mod rollups;
 mod support;
+mod tasks;

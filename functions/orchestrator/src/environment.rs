@@ -1,0 +1,71 @@
+//! The edge to the machine: environment, clock, tables, user pool, state machine.
+
+use std::env::VarError;
+use std::time::SystemTime;
+
+use admission::{Calendar, UnknownTimeZone};
+use identity_cognito::CognitoPool;
+use jiff::Timestamp;
+use store_dynamodb::{Administration, Ledger, LimitTables, Tasks};
+use store_s3::Bucket;
+use workflow_stepfunctions::StateMachine;
+
+use crate::State;
+
+/// The function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A variable of the environment is missing.
+    #[error("environment variable `{name}` is not set")]
+    Environment {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        source: VarError,
+    },
+    /// The organisation's time zone is none.
+    #[error(transparent)]
+    TimeZone(#[from] UnknownTimeZone),
+}
+
+impl State<Administration, Tasks, CognitoPool, StateMachine, Bucket> {
+    /// Connects to `TENANCY_TABLE`, `LEDGER_TABLE`, the user pool `USER_POOL_ID`, the state machine
+    /// `STATE_MACHINE_ARN` and the `STATEMENTS_BUCKET`; days begin where they do in `TIME_ZONE`.
+    ///
+    /// # Errors
+    /// One of them is not set, or no such zone exists.
+    pub async fn from_env() -> Result<Self, StartError> {
+        let (tenancy, ledger) = (variable("TENANCY_TABLE")?, variable("LEDGER_TABLE")?);
+        let (pool_id, region) = (variable("USER_POOL_ID")?, variable("AWS_REGION")?);
+        let calendar = Calendar::of(&variable("TIME_ZONE")?)?;
+        let machine = variable("STATE_MACHINE_ARN")?;
+        let papers = variable("STATEMENTS_BUCKET")?;
+        let sdk = aws_config::load_from_env().await;
+        let client = store_dynamodb::client(&sdk);
+        let ledger = Ledger::new(client.clone(), ledger, calendar);
+        let limits = LimitTables::new(client.clone(), tenancy.clone(), ledger);
+        Ok(Self {
+            tasks: Tasks::new(client.clone(), tenancy.clone()),
+            store: Administration::new(client, tenancy, limits),
+            pool: CognitoPool::new(&sdk, pool_id, &region),
+            workflow: StateMachine::new(&sdk, machine),
+            papers: Bucket::new(&sdk, papers),
+            now,
+            new_id,
+        })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn variable(name: &'static str) -> Result<String, StartError> {
+    std::env::var(name).map_err(|source| StartError::Environment { name, source })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn now() -> Timestamp {
+    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
