@@ -139,12 +139,22 @@ pub(crate) async fn list<P, W, O>(
         invalid("state", message)
     })?;
     let (limit, mut before) = (limit(ask, 20, MAX_ENTRIES)?, after(ask)?);
-    if let Err(denied) = context.require_at(Permission::ReadConfiguration, Place::Lob(&lob_id)) {
-        if !context.sees(Place::Lob(&lob_id)) && ask.get("lob_id").is_some() {
+    let permission = Permission::ReadConfiguration;
+    let mut tenant_id = tenant_id;
+    if context.require_at(permission, Place::Lob(&lob_id)).is_err() {
+        if lob_id != context.lob_id {
             return Err(ApiError::not_found("line of business", lob_id.as_str()));
         }
-        let entry = entry(state, context, "tasks.list", format!("lobs/{lob_id}/tasks"));
-        return Err(refused(&state.store, entry, denied.into()).await);
+        // Who sees no more than their own tenant sees how that was made.
+        let own = &context.tenant_id;
+        if let Err(denied) = context.require_at(permission, Place::Tenant(own, &lob_id)) {
+            let entry = entry(state, context, "tasks.list", format!("tenants/{own}/tasks"));
+            return Err(refused(&state.store, entry, denied.into()).await);
+        }
+        if let Some(other) = tenant_id.filter(|id| id != own) {
+            return Err(ApiError::not_found("tenant", other.as_str()));
+        }
+        tenant_id = Some(own.clone());
     }
     let is_wanted = |task: &Task| {
         wanted.is_none_or(|state| state == task.state)
