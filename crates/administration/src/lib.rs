@@ -28,5 +28,5 @@ pub use port::{
     AdministrationStore, LobChange, LobState, Suspension, TenantChange, TenantPage, TenantState,
     TenantsAsked, User, UserPool, UserPoolError, Version,
 };
-pub use task::{FinishError, Task, Unfinished, finish};
+pub use task::{FinishError, Task, Unfinished, finish, set_member};
 pub use validation::{check_lob, check_tenant};

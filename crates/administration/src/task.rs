@@ -155,7 +155,10 @@ pub async fn finish(
 ///
 /// What is taken away goes first, and so does who is a member elsewhere meanwhile: somebody in two
 /// tenants would be let into neither.
-async fn set_member(
+///
+/// # Errors
+/// The user pool could not be reached, or refused; doing it again does no harm.
+pub async fn set_member(
     pool: &impl UserPool,
     tenant_id: &TenantId,
     user_id: &PrincipalId,

@@ -71,6 +71,12 @@ pub(crate) fn callers(id: &TenantId) -> String {
     format!("CALLERS#{id}")
 }
 
+/// The partition of the people and groups that an identity provider brings to a tenant.
+#[cfg(feature = "scim")]
+pub(crate) fn members(id: &TenantId) -> String {
+    format!("TENANT#{id}#SCIM")
+}
+
 /// The partition of a machine client.
 pub(crate) fn client(client_id: &str) -> String {
     format!("{CLIENT}{client_id}")
@@ -268,7 +274,7 @@ mod tests {
                 let mut scopes = vec![Scope::Tenant(id.clone())];
                 scopes.extend(project.parse().ok().map(|it| Scope::Project(id.clone(), it)));
                 scopes.extend(principal.try_into().ok().map(|it| Scope::Principal(id.clone(), it)));
-                let mut partitions = vec![tenant_partition(&id), callers(&id)];
+                let mut partitions = vec![tenant_partition(&id), callers(&id), members(&id)];
                 for scope in scopes {
                     let models = model.parse().map_or(ModelSelector::All, ModelSelector::Model);
                     let shard = Shard { epoch: 1, number: shard };

@@ -20,6 +20,8 @@ mod limits;
 mod price_overrides;
 mod read;
 mod rollup;
+#[cfg(feature = "scim")]
+mod scim;
 mod seeding;
 mod settlement;
 #[cfg(feature = "orchestration")]
@@ -29,6 +31,8 @@ pub use crate::administration::Administration;
 pub use crate::audit::AuditTable;
 pub use crate::billing::BillingBooks;
 pub use crate::content::Content;
+#[cfg(feature = "scim")]
+pub use crate::scim::Members;
 pub use client::client;
 pub use configuration::Configuration;
 pub use directory::DynamoDirectory;

@@ -216,14 +216,14 @@ fn created(mut fields: Item, key: key::Key) -> Result<Item, Unwritable> {
 }
 
 /// The item of a note.
-pub(super) fn note_item(unfinished: &Unfinished) -> Result<Item, Unwritable> {
+pub(crate) fn note_item(unfinished: &Unfinished) -> Result<Item, Unwritable> {
     let mut item: Item = serde_dynamo::to_item(unfinished)?;
     item.extend(note_key(unfinished));
     Ok(item)
 }
 
 /// Its key.
-pub(super) fn note_key(unfinished: &Unfinished) -> key::Key {
+pub(crate) fn note_key(unfinished: &Unfinished) -> key::Key {
     key::key(key::UNFINISHED.to_owned(), unfinished.task.subject())
 }
 

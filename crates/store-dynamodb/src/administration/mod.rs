@@ -14,6 +14,9 @@ mod notes;
 #[cfg(feature = "orchestration")]
 mod onboarding;
 
+#[cfg(feature = "scim")]
+pub(crate) use levels::{note_item, note_key};
+
 use std::collections::BTreeSet;
 use std::error::Error;
 

@@ -15,5 +15,6 @@ mod ledger;
 mod limits;
 mod prices;
 mod rollups;
+mod scim;
 mod support;
 mod tasks;
