@@ -144,8 +144,13 @@ pub fn shortened(name: &str) -> String {
 /// The parts of a path behind `/v1/`, decoded; none of one that is elsewhere, has an empty part, or is no
 /// text.
 pub fn parts(path: &str) -> Option<Vec<String>> {
+    parts_below("/v1/", path)
+}
+
+/// As [`parts`], behind `base`.
+pub fn parts_below(base: &str, path: &str) -> Option<Vec<String>> {
     let decode = |part| percent_decode_str(part).decode_utf8().ok().map(String::from);
     let parts: Vec<String> =
-        path.strip_prefix("/v1/")?.split('/').map(decode).collect::<Option<_>>()?;
+        path.strip_prefix(base)?.split('/').map(decode).collect::<Option<_>>()?;
     (!parts.iter().any(String::is_empty)).then_some(parts)
 }
