@@ -242,7 +242,7 @@ static USER_ATTRIBUTES: [Attribute; 6] = [
     },
 ];
 
-static MEMBERS: [Attribute; 4] = [
+static MEMBERS: [Attribute; 3] = [
     Attribute {
         is_case_exact: true,
         mutability: Mutability::Immutable,
@@ -255,7 +255,6 @@ static MEMBERS: [Attribute; 4] = [
         references: &["User"],
         ..text("$ref", "Where the person is.")
     },
-    Attribute { mutability: Mutability::ReadOnly, ..text("display", "The person's name.") },
     Attribute {
         mutability: Mutability::Immutable,
         canonical: &["User"],

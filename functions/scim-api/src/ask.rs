@@ -35,14 +35,6 @@ pub(crate) fn projection(ask: &Ask<'_>) -> Result<Projection, ScimError> {
     Projection::parse(ask.get("attributes"), ask.get("excludedAttributes"))
 }
 
-/// Which resources are wanted.
-pub(crate) fn filter(
-    ask: &Ask<'_>,
-    resource_type: &ResourceType,
-) -> Result<Option<Filter>, ScimError> {
-    ask.get("filter").map(|text| Filter::parse(text, resource_type)).transpose()
-}
-
 /// Refuses to change what is not any more what the client has seen, if it says what that was.
 pub(crate) fn matches(ask: &Ask<'_>, version: u64) -> Result<(), ScimError> {
     if ask.header(&header::IF_MATCH).is_none() || ask.names(version) {
@@ -59,35 +51,81 @@ pub(crate) fn unchanged(ask: &Ask<'_>, version: u64) -> Option<Response<Body>> {
     is_seen.then(|| empty(StatusCode::NOT_MODIFIED))
 }
 
-/// The page that is wanted of `all`, of those that the filter selects.
-pub(crate) fn page(
-    ask: &Ask<'_>,
-    resource_type: &ResourceType,
-    filter: Option<&Filter>,
-    all: Vec<Resource>,
-) -> Result<Response<Body>, ScimError> {
-    let projection = projection(ask)?;
-    let start = number(ask, "startIndex", 1)?.max(1);
-    let count = number(ask, "count", DEFAULT_RESULTS)?.min(MAX_RESULTS);
-    let found: Vec<_> = all
-        .into_iter()
-        .filter(|it| filter.is_none_or(|filter| filter.matches(resource_type, it)))
-        .collect();
-    let total = found.len();
-    let shown: Vec<_> = found
-        .into_iter()
-        .skip(start - 1)
-        .take(count)
-        .map(|it| Value::Object(projection.apply(resource_type, it)))
-        .collect();
-    Ok(answer(StatusCode::OK, &list(&shown, total, start)))
+/// Which part of a list is wanted, and what of it.
+pub(crate) struct Wanted {
+    pub(crate) filter: Option<Filter>,
+    projection: Projection,
+    start: usize,
+    count: usize,
 }
 
-/// A number of the query; what is below zero is zero (RFC 7644, 3.4.2.4).
-fn number(ask: &Ask<'_>, name: &str, default: usize) -> Result<usize, ScimError> {
-    let Some(text) = ask.get(name) else { return Ok(default) };
-    let number: i32 = text.parse().map_err(|_| {
-        ScimError::bad(ScimType::InvalidValue, format!("`{name}` is a whole number."))
-    })?;
-    Ok(usize::try_from(number).unwrap_or(0))
+impl Wanted {
+    /// As the query says it.
+    pub(crate) fn of_query(ask: &Ask<'_>, resource_type: &ResourceType) -> Result<Self, ScimError> {
+        let number = |name: &str| {
+            let parse = |text: &str| text.parse().map_err(|_| not_a(name, "whole number"));
+            ask.get(name).map(parse).transpose()
+        };
+        let (filter, projection) = (ask.get("filter"), projection(ask)?);
+        Self::new(resource_type, filter, projection, (number("startIndex")?, number("count")?))
+    }
+
+    /// As the body of a `.search` says it (RFC 7644, 3.4.3).
+    pub(crate) fn of_body(ask: &Ask<'_>, resource_type: &ResourceType) -> Result<Self, ScimError> {
+        let body = body(ask)?;
+        let field = |name: &str| body.get(name).filter(|value| !value.is_null());
+        let names = |name: &str| {
+            let Some(value) = field(name) else { return Ok(None) };
+            let texts = value.as_array().map(|it| it.iter().map(Value::as_str).collect());
+            let texts: Option<Vec<_>> = texts.flatten();
+            let texts = texts.ok_or_else(|| not_a(name, "list of names"))?;
+            Ok(Some(texts.join(",")))
+        };
+        let number = |name: &str| {
+            let read = |it: &Value| {
+                let number = it.as_i64().and_then(|it| i32::try_from(it).ok());
+                number.ok_or_else(|| not_a(name, "whole number"))
+            };
+            field(name).map(read).transpose()
+        };
+        let filter = field("filter");
+        let filter = filter.map(|it| it.as_str().ok_or_else(|| not_a("filter", "text")));
+        let (shown, hidden) = (names("attributes")?, names("excludedAttributes")?);
+        let projection = Projection::parse(shown.as_deref(), hidden.as_deref())?;
+        let numbers = (number("startIndex")?, number("count")?);
+        Self::new(resource_type, filter.transpose()?, projection, numbers)
+    }
+
+    /// What is below zero is zero (RFC 7644, 3.4.2.4).
+    fn new(
+        resource_type: &ResourceType,
+        filter: Option<&str>,
+        projection: Projection,
+        (start, count): (Option<i32>, Option<i32>),
+    ) -> Result<Self, ScimError> {
+        let filter = filter.map(|text| Filter::parse(text, resource_type)).transpose()?;
+        let number = |it: i32| usize::try_from(it).unwrap_or(0);
+        let count = count.map_or(DEFAULT_RESULTS, number).min(MAX_RESULTS);
+        Ok(Self { filter, projection, start: start.map_or(1, number).max(1), count })
+    }
+
+    /// Those of `all` that the filter selects, as far as they are to be shown.
+    pub(crate) fn select(&self, resource_type: &ResourceType, all: Vec<Resource>) -> Vec<Value> {
+        let is_selected = |it: &Resource| {
+            self.filter.as_ref().is_none_or(|filter| filter.matches(resource_type, it))
+        };
+        let shown = |it| Value::Object(self.projection.apply(resource_type, it));
+        all.into_iter().filter(is_selected).map(shown).collect()
+    }
+
+    /// The page of what was selected.
+    pub(crate) fn page(&self, selected: &[Value]) -> Response<Body> {
+        let rest = selected.get(self.start - 1..).unwrap_or_default();
+        let shown = rest.get(..self.count).unwrap_or(rest);
+        answer(StatusCode::OK, &list(shown, selected.len(), self.start))
+    }
+}
+
+fn not_a(name: &str, what: &str) -> ScimError {
+    ScimError::bad(ScimType::InvalidValue, format!("`{name}` is a {what}."))
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::Call;
 use crate::answer::{empty, failed, framed, one};
-use crate::ask::{body, filter, fits, matches, page, projection, unchanged};
+use crate::ask::{Wanted, body, fits, matches, projection, unchanged};
 use crate::people::{self, MAX_TRIES, busy, entry, refuse_taken};
 use crate::users::{roster, user};
 
@@ -27,14 +27,14 @@ const MAX_CHANGED: usize = 500;
 /// People who are changed at the same time.
 const CHANGED_TOGETHER: usize = 16;
 
-/// `GET /Groups`
+/// Those that are wanted.
 pub(crate) async fn list(
     call: &Call<'_, impl MemberStore, impl UserPool>,
-) -> Result<Response<Body>, ScimError> {
-    let filter = filter(call.ask, &GROUP)?;
+    wanted: &Wanted,
+) -> Result<Vec<Value>, ScimError> {
     let (roster, users) = try_join!(roster(call), everybody(call))?;
     let groups = roster.groups.values().map(|group| shown(&call.base, group, &users)).collect();
-    page(call.ask, &GROUP, filter.as_ref(), groups)
+    Ok(wanted.select(&GROUP, groups))
 }
 
 /// `GET /Groups/{id}`
@@ -286,9 +286,8 @@ fn shown(base: &str, group: &StoredGroup, users: &BTreeMap<String, StoredUser>) 
     let mut shown = framed(&GROUP, base, counted, times, &group.resource);
     let members: Vec<_> = members(&group.id, users)
         .map(|user| {
-            let name = user.resource.get("displayName").or_else(|| user.resource.get("userName"));
             let place = format!("{base}/Users/{}", user.id);
-            json!({"value": user.id, "$ref": place, "display": name, "type": "User"})
+            json!({"value": user.id, "$ref": place, "type": "User"})
         })
         .collect();
     if !members.is_empty() {

@@ -20,12 +20,14 @@ use http::{Method, Response, StatusCode};
 use http_api::{Ask, Body, caller, path};
 use jiff::Timestamp;
 use lambda_http::Request;
-use scim::{MemberStore, ScimError, list, resource_types, schemas, service_provider_config};
+use scim::{
+    GROUP, MemberStore, ScimError, USER, list, resource_types, schemas, service_provider_config,
+};
 use serde_json::Value;
 use tenancy::{Permission, TenantContext};
 
 use crate::answer::{answer, api_error, respond};
-use crate::ask::MAX_RESULTS;
+use crate::ask::{MAX_RESULTS, Wanted};
 use crate::route::Route;
 
 pub use crate::environment::StartError;
@@ -85,7 +87,9 @@ async fn serve(
         }
         Route::ResourceTypes(id) => described(resource_types(base), id.as_deref()),
         Route::Schemas(id) => described(schemas(base), id.as_deref()),
-        Route::Users if is_get => Box::pin(users::list(&call)).await,
+        Route::Search => Box::pin(search(&call)).await,
+        Route::Users if is_get => list_users(&call, Wanted::of_query(&ask, &USER)?).await,
+        Route::SearchUsers => list_users(&call, Wanted::of_body(&ask, &USER)?).await,
         Route::Users => Box::pin(users::create(&call)).await,
         Route::User(id) => match *method {
             Method::PUT => Box::pin(users::replace(&call, &id)).await,
@@ -93,7 +97,8 @@ async fn serve(
             Method::DELETE => Box::pin(users::delete(&call, &id)).await,
             _ => Box::pin(users::show(&call, &id)).await,
         },
-        Route::Groups if is_get => Box::pin(groups::list(&call)).await,
+        Route::Groups if is_get => list_groups(&call, Wanted::of_query(&ask, &GROUP)?).await,
+        Route::SearchGroups => list_groups(&call, Wanted::of_body(&ask, &GROUP)?).await,
         Route::Groups => Box::pin(groups::create(&call)).await,
         Route::Group(id) => match *method {
             Method::PUT => Box::pin(groups::replace(&call, &id)).await,
@@ -102,6 +107,36 @@ async fn serve(
             _ => Box::pin(groups::show(&call, &id)).await,
         },
     }
+}
+
+async fn list_users(
+    call: &Call<'_, impl MemberStore, impl UserPool>,
+    wanted: Wanted,
+) -> Result<Response<Body>, ScimError> {
+    Ok(wanted.page(&Box::pin(users::list(call, &wanted)).await?))
+}
+
+async fn list_groups(
+    call: &Call<'_, impl MemberStore, impl UserPool>,
+    wanted: Wanted,
+) -> Result<Response<Body>, ScimError> {
+    Ok(wanted.page(&Box::pin(groups::list(call, &wanted)).await?))
+}
+
+/// `POST /.search`: of everything there is. A filter that makes no sense of one kind selects none of it.
+async fn search(
+    call: &Call<'_, impl MemberStore, impl UserPool>,
+) -> Result<Response<Body>, ScimError> {
+    let people = Wanted::of_body(call.ask, &USER);
+    let Ok(of_groups) = Wanted::of_body(call.ask, &GROUP) else {
+        return Box::pin(list_users(call, people?)).await;
+    };
+    let mut selected = match people {
+        Ok(wanted) => Box::pin(users::list(call, &wanted)).await?,
+        Err(_) => Vec::new(),
+    };
+    selected.extend(Box::pin(groups::list(call, &of_groups)).await?);
+    Ok(of_groups.page(&selected))
 }
 
 /// Refuses who may not, and notes whoever tried to change something.

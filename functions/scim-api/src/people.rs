@@ -98,11 +98,13 @@ async fn tasks(
     let (mut person, mut wanted) = (old.clone(), BTreeSet::new());
     if let Some(user) = after {
         wanted = roles_of(user, roster);
-        if !wanted.is_empty() {
-            let Some(address) = address(&user.resource) else {
-                let detail = "`emails` has no address by which the person could sign in: letters, digits and . _ % + ' - only.";
-                return Err(ScimError::bad(ScimType::InvalidValue, detail));
-            };
+        let address = address(&user.resource);
+        if address.is_none() && !wanted.is_empty() {
+            // One of them is not to hold up a whole group.
+            tracing::warn!(tenant_id = %call.context.tenant_id, id = user.id, "a person has no address to sign in by, and is nothing");
+            wanted = BTreeSet::new();
+        }
+        if let Some(address) = address.filter(|_| !wanted.is_empty()) {
             // Who has no group is let in nowhere, so it does no harm if nothing else happens.
             let found = call.state.pool.create_user(&address, true).await.map_err(failed)?;
             (user.person, user.address) = (Some(found.id), Some(address));

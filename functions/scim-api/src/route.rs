@@ -12,9 +12,12 @@ pub(crate) enum Route {
     ServiceProviderConfig,
     ResourceTypes(Option<String>),
     Schemas(Option<String>),
+    Search,
     Users,
+    SearchUsers,
     User(String),
     Groups,
+    SearchGroups,
     Group(String),
 }
 
@@ -29,9 +32,12 @@ impl Route {
             ["ResourceTypes", id] => Self::ResourceTypes(Some((*id).to_owned())),
             ["Schemas"] => Self::Schemas(None),
             ["Schemas", id] => Self::Schemas(Some((*id).to_owned())),
+            [".search"] => Self::Search,
             ["Users"] => Self::Users,
+            ["Users", ".search"] => Self::SearchUsers,
             ["Users", id] => Self::User((*id).to_owned()),
             ["Groups"] => Self::Groups,
+            ["Groups", ".search"] => Self::SearchGroups,
             ["Groups", id] => Self::Group((*id).to_owned()),
             _ => return None,
         })
@@ -43,6 +49,7 @@ impl Route {
             Self::ServiceProviderConfig | Self::ResourceTypes(_) | Self::Schemas(_) => {
                 &[Method::GET]
             }
+            Self::Search | Self::SearchUsers | Self::SearchGroups => &[Method::POST],
             Self::Users | Self::Groups => &[Method::GET, Method::POST],
             Self::User(_) | Self::Group(_) => {
                 &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE]

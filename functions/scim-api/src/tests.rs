@@ -170,7 +170,11 @@ async fn who_leaves_a_group_or_whose_group_goes_is_nothing_any_more() {
     let state = world();
     let (ann, bob) =
         (user(&state, "ann@x.example").await.id(), user(&state, "bob@x.example").await.id());
-    let made = ask(&state, "POST", "/Groups", group("viewer", None, &[&ann, &bob])).await;
+    // Who has no address is nothing, and in nobody's way.
+    let nameless = user(&state, "no address").await.id();
+    let made =
+        ask(&state, "POST", "/Groups", group("viewer", None, &[&ann, &bob, &nameless])).await;
+    assert_eq!((made.status, state.pool.data().people.len()), (201, 4), "{}", made.body);
     let place = format!("/Groups/{}", made.id());
     let path = format!("members[value eq \"{ann}\"]");
     let left = ask(&state, "PATCH", &place, patch("remove", &path, Value::Null)).await;
@@ -294,6 +298,17 @@ async fn lists_are_selected_shortened_and_paged() {
     ] {
         let listed = get(&state, &format!("/Users?{query}")).await;
         assert_eq!((listed.status, &listed.body["totalResults"]), (200, &json!(total)), "{query}");
+    }
+    let search = json!({"filter": "userName ne \"ann\"", "count": 1, "attributes": ["userName"]});
+    let found = ask(&state, "POST", "/Users/.search", search).await;
+    assert_eq!((found.status, &found.body["totalResults"]), (200, &json!(2)), "{}", found.body);
+    assert!(found.body["Resources"][0]["meta"].is_null());
+    let all = json!({"filter": "meta.resourceType eq \"User\" or displayName pr"});
+    let found = ask(&state, "POST", "/.search", all).await;
+    assert_eq!((found.status, &found.body["totalResults"]), (200, &json!(3)), "{}", found.body);
+    for wrong in [json!({"count": "1"}), json!({"attributes": "id"}), json!({"filter": 1})] {
+        let refused = ask(&state, "POST", "/Groups/.search", wrong).await;
+        assert_eq!((refused.status, refused.scim_type()), (400, "invalidValue"));
     }
     for (query, scim_type) in
         [("filter=userName eq", "invalidFilter"), ("count=many", "invalidValue")]

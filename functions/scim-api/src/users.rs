@@ -11,24 +11,24 @@ use serde_json::{Value, json};
 
 use crate::Call;
 use crate::answer::{empty, failed, framed, one};
-use crate::ask::{body, filter, fits, matches, page, projection, unchanged};
+use crate::ask::{Wanted, body, fits, matches, projection, unchanged};
 use crate::people::{self, MAX_TRIES, busy, refuse_taken};
 
-/// `GET /Users`
+/// Those that are wanted.
 pub(crate) async fn list(
     call: &Call<'_, impl MemberStore, impl UserPool>,
-) -> Result<Response<Body>, ScimError> {
-    let filter = filter(call.ask, &USER)?;
-    let (users, roster) = try_join!(candidates(call, filter.as_ref()), roster(call))?;
+    wanted: &Wanted,
+) -> Result<Vec<Value>, ScimError> {
+    let (users, roster) = try_join!(candidates(call, wanted.filter.as_ref()), roster(call))?;
     let users = users.iter().map(|user| shown(&call.base, user, &roster)).collect();
-    page(call.ask, &USER, filter.as_ref(), users)
+    Ok(wanted.select(&USER, users))
 }
 
 /// `POST /Users`
 pub(crate) async fn create(
     call: &Call<'_, impl MemberStore, impl UserPool>,
 ) -> Result<Response<Body>, ScimError> {
-    let (resource, projection) = (read(&USER, &body(call.ask)?)?, projection(call.ask)?);
+    let (resource, projection) = (sent(call)?, projection(call.ask)?);
     fits(&resource)?;
     let now = (call.state.now)();
     let user = StoredUser {
@@ -71,7 +71,7 @@ pub(crate) async fn replace(
     call: &Call<'_, impl MemberStore, impl UserPool>,
     id: &str,
 ) -> Result<Response<Body>, ScimError> {
-    let resource = read(&USER, &body(call.ask)?)?;
+    let resource = sent(call)?;
     change(call, id, |_| Ok(resource.clone())).await
 }
 
@@ -98,6 +98,13 @@ pub(crate) async fn delete(
         }
     }
     Err(busy())
+}
+
+/// A whole person, as the client says them; active, unless it says otherwise.
+fn sent(call: &Call<'_, impl MemberStore, impl UserPool>) -> Result<Resource, ScimError> {
+    let mut resource = read(&USER, &body(call.ask)?)?;
+    resource.entry("active").or_insert(true.into());
+    Ok(resource)
 }
 
 /// Makes of a person what `make` makes of what the client said of them.
@@ -171,7 +178,6 @@ pub(crate) async fn user(
 fn shown(base: &str, user: &StoredUser, roster: &Roster) -> Resource {
     let (counted, times) = ((user.id.as_str(), user.version), (user.created, user.modified));
     let mut shown = framed(&USER, base, counted, times, &user.resource);
-    shown.entry("active").or_insert(true.into());
     let groups: Vec<_> = user
         .groups
         .iter()
