@@ -159,6 +159,7 @@ class Tenants:
             if scope.startswith("TENANT#"):
                 for partition in (*(f"{scope}#USAGE#{bucket}" for bucket in BUCKETS), f"{scope}#ROLLUP", f"{scope}#BILLING"):
                     self._empty(partition, self._ledger)
+                self._empty(f"{scope}#SCIM", self._tenancy)
 
     @staticmethod
     def _empty(partition: str, *tables: Any) -> None:

@@ -240,6 +240,29 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
             ),
         },
     ),
+    "ScimApiFunctionName": (
+        {
+            "list people": query(TENANCY, f"{OWN}#SCIM"),
+            "change a person": write(TENANCY, f"{OWN}#SCIM"),
+            "forget a person": delete(TENANCY, f"{OWN}#SCIM"),
+            "look a person up": lambda thief: thief.stack.aws("cognito-idp", thief.credentials).admin_get_user(
+                UserPoolId=thief.stack.outputs["UserPoolId"], Username=NOBODY
+            ),
+        },
+        {
+            "read a tenant": read(TENANCY, OWN),
+            "forget a tenant": delete(TENANCY, OWN),
+            "register a client": write(TENANCY, f"CLIENT#{NOBODY}"),
+            "change the catalogue": write(TENANCY, "CATALOG"),
+            "read usage": query(LEDGER, USAGE),
+            "tell a meter": update(LEDGER, METER),
+            "read content": read(CONTENT, OWN),
+            "open a tenant's session": open_session,
+            "set a person's password": lambda thief: thief.stack.aws("cognito-idp", thief.credentials).admin_set_user_password(
+                UserPoolId=thief.stack.outputs["UserPoolId"], Username=NOBODY, Password="Nobody-knows-1!", Permanent=True
+            ),
+        },
+    ),
     "AuditFunctionName": (
         {
             "read what is noted": query(TENANCY, OWN),

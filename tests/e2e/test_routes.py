@@ -244,6 +244,24 @@ SAMPLES = [
         units={"guardrail_units": 1},
     ),
 ]
+#: Those that answer in SCIM's form: test_scim.py's, and every role's in tests/isolation.
+SCIM = [
+    *(
+        Sample("GET", f"/scim/v2/{path}")
+        for path in ("ServiceProviderConfig", "ResourceTypes", "ResourceTypes/{id}", "Schemas", "Schemas/{id}")
+    ),
+    Sample("POST", "/scim/v2/.search"),
+    *(
+        Sample(method, f"/scim/v2/{collection}{path}")
+        for collection in ("Users", "Groups")
+        for method, path in [
+            ("GET", ""),
+            ("POST", ""),
+            ("POST", "/.search"),
+            *((method, "/{id}") for method in ("GET", "PUT", "PATCH", "DELETE")),
+        ]
+    ),
+]
 #: One of each operation, for what does not depend on the model.
 OF_EACH = list({sample.operation: sample for sample in reversed(SAMPLES)}.values())[::-1]
 MODELS = sorted({sample.model for sample in SAMPLES if sample.model})
@@ -432,7 +450,7 @@ POSTING = [sample for sample in OF_EACH if sample.body]
 
 
 def test_the_document_and_this_table_name_the_same_operations() -> None:
-    assert {sample.operation for sample in SAMPLES} == OPERATIONS
+    assert {sample.operation for sample in SAMPLES + SCIM} == OPERATIONS
 
 
 def test_the_document_has_every_route_of_the_gateway() -> None:

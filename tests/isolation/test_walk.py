@@ -18,7 +18,7 @@ import pytest
 
 from stack import ROOT, Caller, Stack
 from tenants import Tenants
-from test_routes import DOCUMENT, METHODS, OF_EACH, Sample, World
+from test_routes import DOCUMENT, METHODS, OF_EACH, SCIM, Sample, World
 
 #: Operations for which isolation is not shown yet.
 UNCOVERED: set[tuple[str, str]] = set()
@@ -124,7 +124,7 @@ def is_record(pk: str, sk: str) -> bool:
 
 
 def test_every_operation_names_its_permission() -> None:
-    assert {sample.operation for sample in OF_EACH} == set(NEEDED)
+    assert {sample.operation for sample in OF_EACH + SCIM} == set(NEEDED)
     assert set(NEEDED.values()) <= set(PERMISSIONS)
 
 
@@ -132,7 +132,7 @@ def test_every_operation_names_its_permission() -> None:
 def test_a_wrong_role_is_refused_everywhere(people: People, state: Any, role: str) -> None:
     before = state()
     wrong: dict[str, int] = {}
-    for sample in OF_EACH:
+    for sample in OF_EACH + SCIM:
         if sample.operation in UNCOVERED or may(role, sample.operation):
             continue
         answer = people.ask(role, sample)
@@ -146,7 +146,7 @@ def test_a_wrong_role_is_refused_everywhere(people: People, state: Any, role: st
 def test_a_right_role_is_let_through(people: People, role: str) -> None:
     """Or the test above would pass where nobody may do anything."""
     wrong: dict[str, str] = {}
-    for sample in OF_EACH:
+    for sample in OF_EACH + SCIM:
         if sample.method != "GET" or not may(role, sample.operation):
             continue
         answer = people.ask(role, sample)
@@ -207,11 +207,13 @@ def named(tenant_id: str, lob_id: str, client_id: str) -> dict[tuple[str, str], 
     }
 
 
-#: Operations that name nobody, or something by an id that says nothing of its owner: `test_routes.py` asks for those of others.
+#: Operations that name nobody, or something by an id that says nothing of its owner: `test_routes.py` and
+#: `test_scim.py` ask for those of others.
 NAMELESS = {
     sample.operation
-    for sample in OF_EACH
-    if sample.model
+    for sample in OF_EACH + SCIM
+    if sample in SCIM
+    or sample.model
     or sample.touches
     or sample.operation
     in {
