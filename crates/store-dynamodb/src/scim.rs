@@ -9,6 +9,7 @@ use administration::Unfinished;
 use admission::{AuditEntry, StoreError};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tenancy::TenantId;
@@ -178,9 +179,8 @@ impl Members {
 }
 
 fn unique_key(tenant_id: &TenantId, unique: &Unique) -> Key {
-    let digest = Sha256::digest(unique.value.as_bytes());
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    key::key(key::members(tenant_id), format!("UNIQUE#{}#{digest}", unique.kind))
+    let digest = Bytes::copy_from_slice(&Sha256::digest(unique.value.as_bytes()));
+    key::key(key::members(tenant_id), format!("UNIQUE#{}#{digest:x}", unique.kind))
 }
 
 impl MemberStore for Members {

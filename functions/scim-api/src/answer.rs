@@ -33,7 +33,7 @@ pub(crate) fn one(
     projection: &Projection,
 ) -> Response<Body> {
     let meta = resource.get("meta").cloned().unwrap_or_default();
-    let text = |name: &str| meta[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| meta.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let shown = projection.apply(resource_type, resource);
     let response = answer(status, &Value::Object(shown));
     let response = with_header(response, header::LOCATION, &text("location"));

@@ -161,7 +161,8 @@ async fn write(
     };
     let (had, gives) = (role(before)?, role(after)?);
     let said = |group: Option<&StoredGroup>, role| {
-        group.map_or(Value::Null, |it| json!({"name": it.resource["displayName"], "role": role}))
+        group
+            .map_or(Value::Null, |it| json!({"name": it.resource.get("displayName"), "role": role}))
     };
     let id = after.or(before).map(|group| group.id.as_str()).unwrap_or_default();
     let values = (said(before, had), said(after, gives));

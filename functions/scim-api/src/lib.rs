@@ -85,8 +85,8 @@ async fn serve(
         Route::ServiceProviderConfig => {
             Ok(answer(StatusCode::OK, &service_provider_config(base, MAX_RESULTS)))
         }
-        Route::ResourceTypes(id) => described(resource_types(base), id.as_deref()),
-        Route::Schemas(id) => described(schemas(base), id.as_deref()),
+        Route::ResourceTypes(id) => described(&resource_types(base), id.as_deref()),
+        Route::Schemas(id) => described(&schemas(base), id.as_deref()),
         Route::Search => Box::pin(search(&call)).await,
         Route::Users if is_get => list_users(&call, Wanted::of_query(&ask, &USER)?).await,
         Route::SearchUsers => list_users(&call, Wanted::of_body(&ask, &USER)?).await,
@@ -160,9 +160,9 @@ async fn permit(
 }
 
 /// The whole list of what describes the service, or the one of that id.
-fn described(all: Vec<Value>, id: Option<&str>) -> Result<Response<Body>, ScimError> {
+fn described(all: &[Value], id: Option<&str>) -> Result<Response<Body>, ScimError> {
     let Some(id) = id else {
-        return Ok(answer(StatusCode::OK, &list(&all, all.len(), 1)));
+        return Ok(answer(StatusCode::OK, &list(all, all.len(), 1)));
     };
     let found = all.iter().find(|it| it["id"].as_str().is_some_and(|it| it == id));
     let found = found.ok_or_else(|| ScimError::of(404, "There is no such description."))?;

@@ -109,7 +109,7 @@ async fn tasks(
             let found = call.state.pool.create_user(&address, true).await.map_err(failed)?;
             (user.person, user.address) = (Some(found.id), Some(address));
         }
-        person = user.person.clone();
+        person.clone_from(&user.person);
     }
     let mut tasks = Vec::new();
     if let Some(old) = old.filter(|old| person.as_ref() != Some(old)) {

@@ -102,7 +102,8 @@ fn group(name: &str, role: Option<&str>, members: &[&str]) -> Value {
     body
 }
 
-fn patch(op: &str, path: &str, value: Value) -> Value {
+fn patch(op: &str, path: &str, value: impl Into<Value>) -> Value {
+    let value = value.into();
     json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": op, "path": path, "value": value}],

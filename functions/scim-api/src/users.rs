@@ -183,7 +183,7 @@ fn shown(base: &str, user: &StoredUser, roster: &Roster) -> Resource {
         .iter()
         .filter_map(|id| roster.groups.get(id))
         .map(|group| {
-            let display = &group.resource["displayName"];
+            let display = group.resource.get("displayName");
             let place = format!("{base}/Groups/{}", group.id);
             json!({"value": group.id, "$ref": place, "display": display, "type": "direct"})
         })
