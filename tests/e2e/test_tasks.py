@@ -25,7 +25,7 @@ OVER = {"succeeded", "failed", "cancelled"}
 #: Seconds in which a tenant is made.
 ONBOARDED_WITHIN = 60
 #: Tenants that are made at once.
-MANY = 20
+MANY = 100
 
 
 def wanted(made: Made, lob: str, **more: Any) -> Json:
