@@ -65,9 +65,11 @@ def put(table: Any, item: dict[str, Any]) -> None:
 
 
 def seed_models(stack: Stack, models: list[dict[str, Any]], prices: dict[str, Any]) -> None:
-    """Write models and their prices."""
+    """Write models and their prices. Models that were changed over the API since are the registry's."""
     for model in models:
-        put(stack.tenancy, {"PK": "CATALOG", "SK": f"MODEL#{model['id']}", **model})
+        key = {"PK": "CATALOG", "SK": f"MODEL#{model['id']}"}
+        if "version" not in stack.tenancy.get_item(Key=key, ConsistentRead=True).get("Item", {}):
+            put(stack.tenancy, {**key, **model})
     put(stack.tenancy, {"PK": "CATALOG", "SK": f"PRICES#{prices['version']}", **prices})
 
 

@@ -133,6 +133,17 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
             "open a tenant's session": open_session,
         },
     ),
+    "ModelsFunctionName": (
+        {"read the catalogue": query(TENANCY, "CATALOG"), "change it": write(TENANCY, "CATALOG"), "keep a version": write(TENANCY, "MODEL#x")},
+        {
+            "read a tenant": read(TENANCY, OWN),
+            "change a tenant's callers": write(TENANCY, f"CLIENT#{NOBODY}"),
+            "change a chain of the audit trail": write(TENANCY, "AUDIT#HEADS"),
+            "forget a version": delete(TENANCY, "MODEL#x"),
+            "read a meter": read(LEDGER, METER),
+            "open a tenant's session": open_session,
+        },
+    ),
     "OrchestratorFunctionName": (
         {"read a tenant": read(TENANCY, OWN), "write a task": write(TENANCY, "TASK#x"), "list tasks": query(TENANCY, "TASKS")},
         {

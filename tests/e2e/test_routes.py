@@ -181,6 +181,13 @@ SAMPLES = [
     # And of these test_audit.py's.
     Sample("GET", "/v1/audit"),
     Sample("GET", "/v1/audit/verify"),
+    # And of these test_models.py's.
+    Sample("GET", "/v1/registry/models"),
+    Sample("GET", "/v1/registry/models/{model_id}"),
+    Sample("PUT", "/v1/registry/models/{model_id}"),
+    Sample("GET", "/v1/registry/models/{model_id}/history"),
+    Sample("POST", "/v1/registry/models/{model_id}/rollback"),
+    Sample("POST", "/v1/registry/models/{model_id}/stage"),
     # And of these test_tasks.py's.
     Sample("GET", "/v1/tasks"),
     Sample("POST", "/v1/tasks"),

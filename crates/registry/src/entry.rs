@@ -83,8 +83,8 @@ struct Beside {
 }
 
 /// What GET shows beside the document, and may be sent back.
-const SHOWN: [&str; 6] =
-    ["object", "version", "changed_at", "changed_by", "written_by", "approval"];
+const SHOWN: [&str; 7] =
+    ["object", "version", "changed_at", "changed_by", "written_by", "approval", "lineage"];
 
 impl ModelEntry {
     /// The entry of a model about which nothing else is known.

@@ -7,10 +7,14 @@
 
 mod change;
 mod entry;
+#[cfg(feature = "fakes")]
+pub mod fakes;
 mod lineage;
+mod port;
 mod stage;
 
 pub use change::{Change, Versioned};
 pub use entry::{ModelEntry, Origin, Provenance, read_model, restored};
 pub use lineage::{Relation, Relative, lineage};
+pub use port::RegistryStore;
 pub use stage::{Approval, StageProblem, moved};

@@ -19,6 +19,8 @@ mod limit_writes;
 mod limits;
 mod price_overrides;
 mod read;
+#[cfg(feature = "registry")]
+mod registry;
 mod rollup;
 #[cfg(feature = "scim")]
 mod scim;
@@ -33,6 +35,8 @@ pub use crate::billing::BillingBooks;
 pub use crate::content::Content;
 #[cfg(feature = "scim")]
 pub use crate::scim::Members;
+#[cfg(feature = "registry")]
+pub use crate::registry::Registry;
 pub use client::client;
 pub use configuration::Configuration;
 pub use directory::DynamoDirectory;

@@ -71,6 +71,10 @@ pub enum Permission {
     ReadPrices,
     /// Set prices that override those of the price book.
     ManagePrices,
+    /// See every registered model, and how it was.
+    ReadRegistry,
+    /// Register models, change them, and decide which are called.
+    ManageModels,
     /// See the tenant's statements.
     ReadStatements,
     /// Close months, and post credits and adjustments.
@@ -118,7 +122,7 @@ pub struct PermissionDenied {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::InvokeModel,
         Self::ListModels,
         Self::ReadOwnUsage,
@@ -133,6 +137,8 @@ impl Permission {
         Self::ManageOrgLimits,
         Self::ReadPrices,
         Self::ManagePrices,
+        Self::ReadRegistry,
+        Self::ManageModels,
         Self::ReadStatements,
         Self::ManageBilling,
         Self::ReadTenant,
@@ -164,6 +170,8 @@ impl Permission {
             Self::ManageOrgLimits => "change limits of the organisation",
             Self::ReadPrices => "see prices",
             Self::ManagePrices => "change prices",
+            Self::ReadRegistry => "see the registry of models",
+            Self::ManageModels => "register or change models",
             Self::ReadStatements => "see statements",
             Self::ManageBilling => "close months or post credits",
             Self::ReadTenant => "see the tenant",
@@ -208,13 +216,18 @@ impl Permission {
             | Self::ProvisionMembers => {
                 matches!(role, Role::OrgAdmin | Role::LobAdmin | Role::TenantAdmin)
             }
-            Self::ReadLobUsage | Self::ManageTenantLimits | Self::ManageTenants | Self::ReadLob => {
+            Self::ReadLobUsage
+            | Self::ManageTenantLimits
+            | Self::ReadRegistry
+            | Self::ManageTenants
+            | Self::ReadLob => {
                 matches!(role, Role::OrgAdmin | Role::LobAdmin)
             }
             Self::ReadOrgUsage
             | Self::ManageLobLimits
             | Self::ManageOrgLimits
             | Self::ManagePrices
+            | Self::ManageModels
             | Self::ManageBilling
             | Self::ManageLobs => role == Role::OrgAdmin,
         }
@@ -241,6 +254,7 @@ impl Permission {
             | Self::ReadOrgUsage
             | Self::ReadLimits
             | Self::ReadPrices
+            | Self::ReadRegistry
             | Self::ReadStatements
             | Self::ReadTenant
             | Self::ReadConfiguration
@@ -254,6 +268,7 @@ impl Permission {
             | Self::ManageLobLimits
             | Self::ManageOrgLimits
             | Self::ManagePrices
+            | Self::ManageModels
             | Self::ManageBilling
             | Self::ManageProfile
             | Self::ManageTenants
@@ -440,6 +455,8 @@ mod tests {
                 "O-------- --a ManageOrgLimits",
                 "OLTDVMAB- -ra ReadPrices",
                 "O-------- --a ManagePrices",
+                "OL-----B- -ra ReadRegistry",
+                "O-------- --a ManageModels",
                 "OLT---AB- -ra ReadStatements",
                 "O-------- --a ManageBilling",
                 "OLTDVMAB- -ra ReadTenant",

@@ -14,6 +14,7 @@ mod health;
 mod ledger;
 mod limits;
 mod prices;
+mod registry;
 mod rollups;
 mod scim;
 mod support;

@@ -1,0 +1,81 @@
+//! Entries of models as administrators change them, and as the hot path reads them.
+
+use inference::{CatalogStore as _, Stage};
+use registry::{Change, RegistryStore as _, Versioned, moved, read_model};
+use serde_json::json;
+use store_dynamodb::{Configuration, Registry};
+use tenancy::ModelId;
+
+use crate::administration::{entry, get};
+use crate::support::{TENANCY, keyed, put};
+
+fn id(text: &str) -> ModelId {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_change_is_its_version_its_audit_entry_and_what_the_hot_path_reads() {
+    let client = keyed(TENANCY).await;
+    let (registry, hot) = (
+        Registry::new(client.clone(), TENANCY.to_owned()),
+        Configuration::new(client.clone(), TENANCY.to_owned()),
+    );
+    let document = json!({
+        "provider_model_id": "vendor.tuned", "protocols": ["converse"], "owned_by": "acme",
+        "context_window": 8192, "max_output_tokens": 1024, "default_max_tokens": 256,
+        "capabilities": {"tools": true}, "drop_fields": ["seed"],
+        "provenance": {"origin": "fine_tuned", "base_model": "nova-pro", "made_at": "2026-11-01T00:00:00Z"},
+    });
+    let (ada, bob) = (entry(1, "x").principal_id, "u-2".to_owned().try_into().unwrap());
+    let body = document.as_object().unwrap().clone();
+    let new = read_model(body, &id("tuned"), None, &ada, entry(1, "x").time).unwrap();
+    let first = Change::new(None, new, entry(1, "registry/models/tuned"));
+    assert!(registry.change(&first).await.unwrap());
+    assert!(!registry.change(&first).await.unwrap(), "it is there");
+    assert_eq!(registry.model(&id("tuned")).await.unwrap().as_ref(), Some(&first.after));
+    let draft = &hot.catalog().await.unwrap().models[&id("tuned")];
+    assert_eq!((draft.as_ref(), draft.stage), (&first.after.entry.model, Stage::Draft));
+
+    let approved = moved(&first.after.entry, Stage::Approved, &bob, entry(2, "x").time).unwrap();
+    let second =
+        Change::new(Some(first.after.clone()), approved, entry(2, "registry/models/tuned"));
+    assert!(registry.change(&second).await.unwrap());
+    let again = Change { audit: entry(3, "registry/models/tuned"), ..second.clone() };
+    assert!(!registry.change(&again).await.unwrap(), "it changed since");
+    assert_eq!(registry.models().await.unwrap(), [second.after.clone()]);
+    assert_eq!(hot.catalog().await.unwrap().models[&id("tuned")].stage, Stage::Approved);
+
+    let versions =
+        async |before, limit| registry.versions(&id("tuned"), before, limit).await.unwrap();
+    assert_eq!(versions(u64::MAX, 9).await, [second.after.clone(), first.after.clone()]);
+    assert_eq!(versions(3, 1).await, [second.after]);
+    assert_eq!(versions(2, 9).await, [first.after]);
+    assert_eq!(versions(0, 9).await, Vec::<Versioned>::new());
+    let audited = get(&client, TENANCY, "ORG", "AUDIT#2026-11-23T12:00:02.000Z#e2").await.unwrap();
+    assert_eq!(audited["version"], 2);
+    assert!(get(&client, TENANCY, "ORG", "AUDIT#2026-11-23T12:00:03.000Z#e3").await.is_none());
+}
+
+#[tokio::test]
+async fn what_was_seeded_is_changed_once_and_can_be_put_back() {
+    let client = keyed(TENANCY).await;
+    let registry = Registry::new(client.clone(), TENANCY.to_owned());
+    let seeded = json!({
+        "id": "nova-pro", "provider_model_id": "amazon.nova-pro-v1:0", "protocols": ["converse"],
+        "owned_by": "amazon", "created": 1, "context_window": 300_000, "max_output_tokens": 10_000,
+        "default_max_tokens": 4096, "capabilities": {},
+    });
+    put(&client, TENANCY, "CATALOG", "MODEL#nova-pro", seeded).await;
+    let before = registry.model(&id("nova-pro")).await.unwrap().unwrap();
+    assert_eq!(before.version, 0);
+    let left =
+        moved(&before.entry, Stage::Deprecated, &entry(1, "x").principal_id, entry(1, "x").time);
+    let left = left.unwrap();
+    let change =
+        Change::new(Some(before.clone()), left.clone(), entry(1, "registry/models/nova-pro"));
+    assert!(registry.change(&change).await.unwrap());
+    let late = Change::new(Some(before.clone()), left, entry(2, "registry/models/nova-pro"));
+    assert!(!registry.change(&late).await.unwrap(), "it was changed before");
+    let versions = registry.versions(&id("nova-pro"), 2, 9).await.unwrap();
+    assert_eq!(versions, [change.after, before]);
+}

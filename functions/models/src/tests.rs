@@ -1,0 +1,197 @@
+//! Recorded events in, answers and the state of the registry out.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use administration::fakes::FakeTable;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
+use registry::fakes::InMemoryRegistry;
+use serde_json::{Value, json};
+
+use super::*;
+
+type World = State<FakeTable, InMemoryRegistry>;
+
+const MODELS: &str = "/v1/registry/models";
+const TUNED: &str = "/v1/registry/models/tuned";
+
+/// Each look at the clock is a second later.
+fn now() -> Timestamp {
+    static SECONDS: AtomicI64 = AtomicI64::new(1_795_435_200);
+    Timestamp::from_second(SECONDS.fetch_add(1, Ordering::Relaxed)).unwrap()
+}
+
+fn new_id() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(1);
+    format!("{:032x}", LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A registry with `nova-pro`, as it was seeded.
+fn world() -> World {
+    let registry = InMemoryRegistry::default();
+    let mut seeded = document("nova-pro");
+    seeded.as_object_mut().unwrap().remove("provenance");
+    let id = "nova-pro".parse().unwrap();
+    registry.data().models.insert(id, serde_json::from_value(seeded).unwrap());
+    State { store: FakeTable::default(), registry, now, new_id }
+}
+
+fn document(id: &str) -> Value {
+    json!({
+        "id": id, "provider_model_id": format!("vendor.{id}"), "protocols": ["converse"], "owned_by": "acme",
+        "context_window": 8192, "max_output_tokens": 1024, "default_max_tokens": 256, "created": 1,
+        "capabilities": {}, "provenance": {"origin": "fine_tuned", "base_model": "nova-pro"},
+    })
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Answer {
+    /// Status, code and field of an error.
+    fn error(&self) -> (u16, &str, &str) {
+        let error = &self.body["error"];
+        let text = |name: &str| error[name].as_str().unwrap_or_default();
+        (self.status.as_u16(), text("code"), text("param"))
+    }
+}
+
+/// A request of `role/name`.
+async fn send(
+    state: &World,
+    who: &str,
+    (method, path): (&str, &str),
+    header: Option<(&str, &str)>,
+    body: &Value,
+) -> Answer {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let template = include_str!("../../tenants/testdata/request.json");
+    let template = template.replace("/PATH", path).replace("METHOD", method);
+    let mut event: Value = serde_json::from_str(&template.replace("/live//", "/live/")).unwrap();
+    let (role, name) = who.split_once('/').unwrap();
+    event["requestContext"]["authorizer"] = json!({
+        "tenant_id": "acme", "lob_id": "retail", "principal_id": name,
+        "principal_kind": "user", "roles": role, "scopes": "",
+    });
+    if let Some((name, value)) = header {
+        event["headers"][name] = json!(value);
+        event["multiValueHeaders"][name] = json!([value]);
+    }
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        event["multiValueQueryStringParameters"][name] = json!([value]);
+    }
+    event["body"] = if body.is_null() { Value::Null } else { json!(body.to_string()) };
+    let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+    let (parts, body) = handle(state, request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&bytes).unwrap_or_default();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+async fn get(state: &World, who: &str, path: &str) -> Answer {
+    send(state, who, ("GET", path), None, &Value::Null).await
+}
+
+async fn register(state: &World, who: &str) -> Answer {
+    let header = Some(("if-none-match", "*"));
+    send(state, who, ("PUT", TUNED), header, &document("tuned")).await
+}
+
+/// Changes whatever version there is.
+async fn change(state: &World, who: &str, what: (&str, &str), body: &Value) -> Answer {
+    send(state, who, what, Some(("if-match", "*")), body).await
+}
+
+async fn stage(state: &World, who: &str, to: &str) -> Answer {
+    let path = format!("{TUNED}/stage");
+    change(state, who, ("POST", &path), &json!({"stage": to})).await
+}
+
+#[tokio::test]
+async fn a_model_is_registered_as_a_draft_and_approved_by_somebody_else() {
+    let state = world();
+    let made = register(&state, "org_admin/ada").await;
+    assert_eq!(
+        (made.status.as_u16(), &made.body["stage"]),
+        (201, &json!("draft")),
+        "{}",
+        made.body
+    );
+    assert_eq!((&made.body["version"], made.headers["etag"].to_str()), (&json!(1), Ok("\"1\"")));
+    let own = stage(&state, "org_admin/ada", "approved").await;
+    assert_eq!(own.error(), (403, "own_entry", ""));
+    // Who tried is noted.
+    assert_eq!(state.store.data().audit[0].1.action, "model.stage");
+    assert!(!state.store.data().audit[0].1.is_allowed);
+    let approved = stage(&state, "org_admin/bob", "approved").await;
+    assert_eq!((approved.status.as_u16(), &approved.body["stage"]), (200, &json!("approved")));
+    assert_eq!(approved.body["approval"]["by"], "bob");
+    let again = stage(&state, "org_admin/bob", "approved").await;
+    assert_eq!(again.error(), (409, "no_way_to_stage", ""));
+    let actions: Vec<_> = state.registry.data().audit.iter().map(|it| it.action.clone()).collect();
+    assert_eq!(actions, ["model.set", "model.stage"]);
+    let shown = get(&state, "org_auditor/eve", TUNED).await;
+    assert_eq!(shown.body["lineage"]["made_from"][0]["from"], "nova-pro");
+    let drafts = get(&state, "lob_admin/lea", &format!("{MODELS}?stage=draft")).await;
+    assert_eq!(drafts.body["data"], json!([]));
+}
+
+#[tokio::test]
+async fn what_get_shows_is_changed_and_put_back() {
+    let state = world();
+    register(&state, "org_admin/ada").await;
+    let mut body = get(&state, "org_admin/ada", TUNED).await.body;
+    body["context_window"] = json!(4096);
+    let dry = format!("{TUNED}?dry_run=true");
+    let shown = change(&state, "org_admin/ada", ("PUT", &dry), &body).await;
+    assert_eq!(shown.body["is_dry_run"], true, "{}", shown.body);
+    assert_eq!(get(&state, "org_admin/ada", TUNED).await.body["context_window"], 8192);
+    let changed = change(&state, "org_admin/ada", ("PUT", TUNED), &body).await;
+    assert_eq!(
+        (&changed.body["version"], &changed.body["context_window"]),
+        (&json!(2), &json!(4096))
+    );
+    let same = change(&state, "org_admin/bob", ("PUT", TUNED), &body).await;
+    assert_eq!((&same.body["version"], &same.body["written_by"]), (&json!(2), &json!("ada")));
+    let path = format!("{TUNED}/rollback");
+    let unknown = change(&state, "org_admin/ada", ("POST", &path), &json!({"version": 7})).await;
+    assert_eq!(unknown.error(), (400, "invalid_value", "version"));
+    let back = change(&state, "org_admin/ada", ("POST", &path), &json!({"version": 1})).await;
+    assert_eq!((&back.body["version"], &back.body["context_window"]), (&json!(3), &json!(8192)));
+    let first = get(&state, "org_admin/ada", &format!("{TUNED}/history?limit=2")).await.body;
+    let versions = |page: &Value| {
+        page["data"].as_array().unwrap().iter().map(|it| it["version"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&first), [3, 2]);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = get(&state, "org_admin/ada", &format!("{TUNED}/history?cursor={cursor}")).await.body;
+    assert_eq!((versions(&rest), &rest["next_cursor"]), (vec![json!(1)], &Value::Null));
+}
+
+#[tokio::test]
+async fn whoever_changes_says_what_and_may() {
+    let state = world();
+    let no_match = send(&state, "org_admin/ada", ("PUT", TUNED), None, &document("tuned")).await;
+    assert_eq!(no_match.error(), (428, "precondition_required", "If-Match"));
+    register(&state, "org_admin/ada").await;
+    assert_eq!(register(&state, "org_admin/ada").await.error(), (412, "precondition_failed", ""));
+    let mut body = document("tuned");
+    body["provenance"]["base_model"] = json!("gone");
+    let unknown = change(&state, "org_admin/ada", ("PUT", TUNED), &body).await;
+    assert_eq!(unknown.error(), (400, "invalid_value", "provenance.base_model"));
+    for role in ["lob_admin", "tenant_admin", "developer", "auditor", "org_auditor"] {
+        let who = format!("{role}/eve");
+        let refused = change(&state, &who, ("PUT", TUNED), &document("tuned")).await;
+        assert_eq!(refused.status, 403, "{role}");
+        assert_eq!(stage(&state, &who, "approved").await.status, 403, "{role}");
+    }
+    for path in [MODELS, TUNED, "/v1/registry/models/tuned/history"] {
+        assert_eq!(get(&state, "tenant_admin/eve", path).await.status, 403, "{path}");
+    }
+    let gone = get(&state, "org_admin/ada", "/v1/registry/models/gone").await;
+    assert_eq!(gone.status, 404);
+    assert_eq!(state.registry.data().audit.len(), 1);
+}

@@ -1,0 +1,108 @@
+"""A model's life over HTTP: registered by one administrator, approved by another, called, put back, retired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import openai
+import pytest
+from boto3.dynamodb.conditions import Key
+
+from stack import Caller, Stack
+from tenants import Tenants
+from test_tenants import MODEL, admin, new  # noqa: F401
+from waiting import until
+
+#: Seconds in which every instance knows the catalogue.
+KNOWN_WITHIN = 75
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def other_admin(tenants: Tenants) -> Caller:
+    """Somebody else who runs the organisation."""
+    return tenants.person(tenants.tenant(tenants.lob(), [MODEL]), "org_admin")
+
+
+@pytest.fixture
+def tuned(stack: Stack) -> Iterator[str]:
+    """The id of a model that is forgotten after the test, with its price."""
+    model = new("tuned")
+    yield model
+    tenancy = stack.table("TenancyTableName")
+    for item in tenancy.query(KeyConditionExpression=Key("PK").eq(f"MODEL#{model}"))["Items"]:
+        tenancy.delete_item(Key={"PK": item["PK"], "SK": item["SK"]})
+    for sort_key in (f"MODEL#{model}", f"PRICE_OVERRIDES#{model}"):
+        tenancy.delete_item(Key={"PK": "CATALOG", "SK": sort_key})
+
+
+def entry(**more: Any) -> Json:
+    """A model that was made from one of the seed's."""
+    return {
+        "provider_model_id": "amazon.nova-pro-v1:0",
+        "protocols": ["converse"],
+        "owned_by": "initech",
+        "context_window": 8192,
+        "max_output_tokens": 1024,
+        "default_max_tokens": 256,
+        "capabilities": {"sampling_parameters": True},
+        "provenance": {"origin": "fine_tuned", "base_model": MODEL, "dataset": "s3://initech/set-7"},
+        **more,
+    }
+
+
+def refusal(caller: Caller, model: str) -> str | None:
+    """Why a call of the official SDK is refused; nothing if it is served."""
+    try:
+        caller.openai.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello."}], max_tokens=20)
+    except openai.APIStatusError as error:
+        assert error.status_code == 404, error
+        return str(error.code)
+    return None
+
+
+def priced(admin: Caller, model: str) -> bool:  # noqa: F811
+    """Whether the organisation's price of a model is set: what is priced is registered."""
+    ends = (datetime.now(UTC) + timedelta(minutes=10)).replace(microsecond=0).isoformat()
+    prices = {"valid_until": ends, "models": {model: {"input": 1_000_000, "output": 2_000_000}}}
+    return admin.send("PUT", f"/prices/overrides/{model}", json=prices, headers={"if-match": "*"}).status_code in (200, 201)
+
+
+def test_a_model_lives(admin: Caller, other_admin: Caller, tenants: Tenants, tuned: str) -> None:  # noqa: F811
+    path = f"/registry/models/{tuned}"
+    dry = admin.send("PUT", f"{path}?dry_run=true", json=entry())
+    assert (dry.status_code, dry.json()["is_dry_run"]) == (200, True), dry.text
+    assert admin.send("GET", path).status_code == 404, "a dry run registers nothing"
+    made = admin.send("PUT", path, json=entry(), headers={"if-none-match": "*"})
+    assert (made.status_code, made.json()["stage"]) == (201, "draft"), made.text
+    shown = admin.send("GET", path).json()
+    assert shown["lineage"]["made_from"] == [{"model": tuned, "relation": "base_model", "from": MODEL}]
+    until(lambda: priced(admin, tuned), "the model to have a price", KNOWN_WITHIN)
+    caller = tenants.tenant(tenants.lob(), [MODEL, tuned])
+    assert refusal(caller, tuned) == "model_not_found", "a draft is not there"
+
+    # Not on the word of who wrote it.
+    own = admin.send("POST", f"{path}/stage", json={"stage": "approved"}, headers={"if-match": made.headers["etag"]})
+    assert (own.status_code, own.json()["error"]["code"]) == (403, "own_entry"), own.text
+    approved = other_admin.send("POST", f"{path}/stage", json={"stage": "approved"}, headers={"if-match": made.headers["etag"]})
+    assert approved.status_code == 200, approved.text
+    until(lambda: refusal(caller, tuned) is None, "the model to be called", KNOWN_WITHIN)
+
+    # What was approved is that model; what else it says can be changed, and put back.
+    etag = {"if-match": approved.headers["etag"]}
+    swapped = admin.send("PUT", path, json=entry(provider_model_id="amazon.nova-lite-v1:0"), headers=etag)
+    assert (swapped.status_code, swapped.json()["error"]["param"]) == (400, "provider_model_id"), swapped.text
+    changed = admin.send("PUT", path, json=entry(context_window=4096), headers=etag)
+    assert (changed.status_code, changed.json()["version"]) == (200, 3), changed.text
+    stale = admin.send("PUT", path, json=entry(context_window=2048), headers=etag)
+    assert stale.status_code == 412, stale.text
+    back = admin.send("POST", f"{path}/rollback", json={"version": 1}, headers={"if-match": changed.headers["etag"]})
+    assert (back.json()["context_window"], back.json()["stage"]) == (8192, "approved"), back.text
+    history = admin.send("GET", f"{path}/history").json()["data"]
+    assert [version["version"] for version in history] == [4, 3, 2, 1]
+
+    retired = admin.send("POST", f"{path}/stage", json={"stage": "retired"}, headers={"if-match": back.headers["etag"]})
+    assert retired.status_code == 200, retired.text
+    until(lambda: refusal(caller, tuned) == "model_retired", "the model to be called no more", KNOWN_WITHIN)
