@@ -21,17 +21,17 @@ pub(crate) async fn list<S>(
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["stage", "limit", "cursor"])?;
     let (limit, after) = (limit(ask, 100, 500)?, after(ask)?);
-    let stage = ask.get("stage").map(|name| {
-        let found = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
+    let wanted = ask.get("stage").map(|name| {
+        let found = Stage::ALL.into_iter().find(|it| it.as_str() == name);
         let message = "This is `draft`, `approved`, `deprecated` or `retired`.";
         found.ok_or_else(|| invalid("stage", message))
     });
-    let stage = stage.transpose()?;
+    let wanted = wanted.transpose()?;
     context.require(Permission::ReadRegistry)?;
     let models = state.registry.models().await.map_err(store_failed)?;
     let asked = models.iter().filter(|it| {
         let model = &it.entry.model;
-        stage.is_none_or(|stage| model.stage == stage)
+        wanted.is_none_or(|wanted| model.stage == wanted)
             && after.as_ref().is_none_or(|after| model.id.as_str() > after.as_str())
     });
     let found: Vec<&Versioned> = asked.take(limit.saturating_add(1)).collect();
