@@ -33,10 +33,10 @@ pub use crate::administration::Administration;
 pub use crate::audit::AuditTable;
 pub use crate::billing::BillingBooks;
 pub use crate::content::Content;
-#[cfg(feature = "scim")]
-pub use crate::scim::Members;
 #[cfg(feature = "registry")]
 pub use crate::registry::Registry;
+#[cfg(feature = "scim")]
+pub use crate::scim::Members;
 pub use client::client;
 pub use configuration::Configuration;
 pub use directory::DynamoDirectory;

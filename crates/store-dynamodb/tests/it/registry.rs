@@ -42,7 +42,7 @@ async fn a_change_is_its_version_its_audit_entry_and_what_the_hot_path_reads() {
     assert!(registry.change(&second).await.unwrap());
     let again = Change { audit: entry(3, "registry/models/tuned"), ..second.clone() };
     assert!(!registry.change(&again).await.unwrap(), "it changed since");
-    assert_eq!(registry.models().await.unwrap(), [second.after.clone()]);
+    assert_eq!(registry.models().await.unwrap(), std::slice::from_ref(&second.after));
     assert_eq!(hot.catalog().await.unwrap().models[&id("tuned")].stage, Stage::Approved);
 
     let versions =
