@@ -3,18 +3,15 @@
 //! Calls that are running are settled in the meters that they were reserved in; each record says of
 //! which line of business the tenant was then. So nothing has to stop for it.
 
-use administration::{
-    AdministrationStore, RegisteredIssuer, Task as Note, TenantChange, TenantState, Unfinished,
-    UserPool, finish, group,
-};
+use administration::{AdministrationStore, RegisteredIssuer, TenantState, UserPool, group};
 use admission::AuditEntry;
-use events::{Event, EventSink};
+use events::EventSink;
 use offboarding::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenancy::{LobId, Reach, Role, TenantId};
 
-use crate::onboard::Ports;
+use crate::ports::Ports;
 use crate::saga::{Saga, StepDef, StepError};
 use crate::task::Task;
 
@@ -90,47 +87,17 @@ where
         state: TenantState,
         lob_id: &LobId,
     ) -> Result<(), StepError> {
-        let (id, now) = (&task.tenant_id, (self.ports.now)());
-        let unfinished = self.note(task);
-        let subject = format!("tenants/{id}");
-        let entry = task.requested_by.entry((self.ports.new_id)(), now, "tenant.moved", subject);
-        let entry = AuditEntry {
-            version: Some(state.version.saturating_add(1)),
-            before: json!({"lob_id": state.document.lob_id}),
-            after: json!({"lob_id": lob_id}),
-            ..entry
-        };
-        let mut document = state.document.clone();
-        document.lob_id = lob_id.clone();
-        let (status, suspension) = (state.status, state.suspension.clone());
-        let change = TenantChange {
-            tenant_id: id.clone(),
-            before: Some(state),
-            document,
-            status,
-            suspension,
-            unfinished,
-            entry,
-        };
-        if !self.ports.store.change_tenant(&change).await? {
-            return Err(StepError::transient("the tenant was changed at the same moment"));
-        }
-        self.renew(task).await
-    }
-
-    fn note(&self, task: &Task) -> Unfinished {
-        let note = Note::RenewTenant { tenant_id: task.tenant_id.clone() };
-        Unfinished { id: task.task_id.clone(), since: (self.ports.now)(), task: note }
-    }
-
-    async fn renew(&self, task: &Task) -> Result<(), StepError> {
-        Ok(finish(self.ports.store, self.ports.pool, &self.note(task)).await?)
+        let entry = self.ports.entry(task, "tenant.moved", "", json!({"lob_id": lob_id}));
+        let entry = AuditEntry { before: json!({"lob_id": state.document.lob_id}), ..entry };
+        let mut after = state.clone();
+        after.document.lob_id = lob_id.clone();
+        self.ports.change(task, Some(state), after, entry).await
     }
 
     async fn go(&self, task: &Task, from: &LobId, to: &LobId) -> Result<(), StepError> {
         match self.ports.store.tenant(&task.tenant_id).await? {
             // The answer to the write was lost, or there is nothing to take back.
-            Some(state) if state.document.lob_id == *to => self.renew(task).await,
+            Some(state) if state.document.lob_id == *to => self.ports.renew(task).await,
             Some(state) if state.document.lob_id == *from => self.write(task, state, to).await,
             _ => {
                 let message = "The tenant is not there any more, or of a third line of business.";
@@ -140,21 +107,13 @@ where
     }
 
     async fn tell(&self, task: &Task) -> Result<(), StepError> {
-        let event = Event {
-            id: format!("tenant-moved:{}", task.task_id),
-            kind: "TenantMoved",
-            time_ms: (self.ports.now)().as_millisecond(),
-            detail: json!({
-                "tenant_id": task.tenant_id,
-                "from_lob_id": self.way.from,
-                "lob_id": self.way.to,
-                "task_id": task.task_id,
-            }),
-        };
-        for taken in self.ports.events.publish(&[event]).await {
-            taken.map_err(StepError::transient)?;
-        }
-        Ok(())
+        let detail = json!({
+            "tenant_id": task.tenant_id,
+            "from_lob_id": self.way.from,
+            "lob_id": self.way.to,
+            "task_id": task.task_id,
+        });
+        self.ports.tell(task, ("tenant-moved", "TenantMoved"), detail).await
     }
 }
 

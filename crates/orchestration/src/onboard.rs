@@ -6,17 +6,17 @@
 use std::collections::BTreeSet;
 
 use administration::{
-    AdministrationStore, MachineClient, Suspension, Task as Note, TenantChange, TenantDocument,
-    TenantState, Unfinished, UserPool, finish, memberships,
+    AdministrationStore, MachineClient, Suspension, Task as Note, TenantDocument, TenantState,
+    UserPool, memberships,
 };
-use admission::{AuditEntry, LimitRule};
-use events::{Event, EventSink};
-use jiff::Timestamp;
+use admission::LimitRule;
+use events::EventSink;
 use offboarding::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tenancy::{AwsRole, Role, Status};
 
+use crate::ports::Ports;
 use crate::saga::{Saga, StepDef, StepError};
 use crate::store::{TenantLimits, TenantRemoval};
 use crate::task::Task;
@@ -68,21 +68,6 @@ pub struct Onboarding {
     pub aws_roles: Vec<AwsRole>,
 }
 
-/// Where tenants are made and moved.
-#[derive(Debug)]
-pub struct Ports<'a, S, P, E> {
-    /// Tenants, limits, registrations.
-    pub store: &'a S,
-    /// People and clients.
-    pub pool: &'a P,
-    /// Who is told.
-    pub events: &'a E,
-    /// The clock.
-    pub now: fn() -> Timestamp,
-    /// A new id; later ones are greater.
-    pub new_id: fn() -> String,
-}
-
 /// The making of a tenant.
 #[derive(Debug)]
 pub struct Onboard<'a, S, P, E> {
@@ -109,17 +94,6 @@ where
         Ok(Self { ports, input: Onboarding::deserialize(&task.input)? })
     }
 
-    fn entry(&self, task: &Task, action: &str, below: &str, after: Value) -> AuditEntry {
-        let subject = format!("tenants/{}{below}", task.tenant_id);
-        let (id, now) = ((self.ports.new_id)(), (self.ports.now)());
-        AuditEntry { after, ..task.requested_by.entry(id, now, action, subject) }
-    }
-
-    /// A note of this task, which is the same however often it is written.
-    fn note(&self, task: &Task, note: Note) -> Unfinished {
-        Unfinished { id: task.task_id.clone(), since: (self.ports.now)(), task: note }
-    }
-
     /// The tenant, if it is this task's and not served yet.
     async fn own(&self, task: &Task) -> Result<Option<TenantState>, StepError> {
         let found = self.ports.store.tenant(&task.tenant_id).await?;
@@ -134,41 +108,23 @@ where
         status: Status,
         action: &str,
     ) -> Result<(), StepError> {
-        let unfinished = self.note(task, Note::RenewTenant { tenant_id: task.tenant_id.clone() });
         let suspension = (status == Status::Suspended).then(|| Suspension {
             reason: marker(&task.task_id),
             since: (self.ports.now)(),
             by: task.requested_by.principal_id.clone(),
         });
-        let version = before.as_ref().map_or(0, |state| state.version).saturating_add(1);
         let document = self.input.document.clone();
-        let entry = self.entry(task, action, "", json!({"status": status, "document": document}));
-        let change = TenantChange {
-            tenant_id: task.tenant_id.clone(),
-            before,
-            document,
-            status,
-            suspension,
-            unfinished,
-            entry: AuditEntry { version: Some(version), ..entry },
-        };
-        if !self.ports.store.change_tenant(&change).await? {
-            return Err(StepError::transient("the tenant was changed at the same moment"));
-        }
-        finish(self.ports.store, self.ports.pool, &change.unfinished).await?;
-        Ok(())
-    }
-
-    async fn renew(&self, task: &Task) -> Result<(), StepError> {
-        let note = self.note(task, Note::RenewTenant { tenant_id: task.tenant_id.clone() });
-        Ok(finish(self.ports.store, self.ports.pool, &note).await?)
+        let after = json!({"status": status, "document": document});
+        let entry = self.ports.entry(task, action, "", after);
+        let after = TenantState { version: 0, status, suspension, document, is_changing: false };
+        self.ports.change(task, before, after, entry).await
     }
 
     async fn make_tenant(&self, task: &Task) -> Result<(), StepError> {
         match self.ports.store.tenant(&task.tenant_id).await? {
             None => self.write(task, None, Status::Suspended, "tenant.created").await,
             // The answer to the write was lost.
-            Some(state) if is_marked(&state, &task.task_id) => self.renew(task).await,
+            Some(state) if is_marked(&state, &task.task_id) => self.ports.renew(task).await,
             Some(_) => {
                 let message = "The id of the tenant was taken meanwhile. Choose another one.";
                 Err(StepError::permanent("id_taken", message))
@@ -179,7 +135,7 @@ where
     async fn remove_tenant(&self, task: &Task) -> Result<(), StepError> {
         if self.own(task).await?.is_some() {
             let (id, reason) = (&task.tenant_id, marker(&task.task_id));
-            let entry = self.entry(task, "tenant.removed", "", Value::Null);
+            let entry = self.ports.entry(task, "tenant.removed", "", Value::Null);
             self.ports.store.remove_tenant(id, &reason, &entry).await?;
         }
         // Whatever this task noted is about nothing now.
@@ -187,7 +143,7 @@ where
         for note in self.ports.store.unfinished().await? {
             let subject = format!("{}/", note.task.subject());
             if note.id == task.task_id && subject.starts_with(&of_tenant) {
-                finish(self.ports.store, self.ports.pool, &note).await?;
+                self.ports.finish(&note).await?;
             }
         }
         Ok(())
@@ -195,7 +151,7 @@ where
 
     async fn set_limits(&self, task: &Task) -> Result<(), StepError> {
         let (limits, id) = (&self.input.limits, &task.tenant_id);
-        let entry = self.entry(task, "limits.set", "", json!(limits));
+        let entry = self.ports.entry(task, "limits.set", "", json!(limits));
         Ok(self.ports.store.set_limits(id, limits, &entry).await?)
     }
 
@@ -212,14 +168,14 @@ where
                 roles: person.roles.clone(),
             };
             // The task itself is the note of this: it is run until it is done or taken back.
-            finish(self.ports.store, self.ports.pool, &self.note(task, set)).await?;
+            self.ports.finish(&self.ports.note(task, set)).await?;
             let groups = self.ports.pool.groups_of(user.id.as_str()).await?;
             if memberships(&task.tenant_id, &groups) != (person.roles.clone(), false) {
                 return Err(elsewhere(&person.email));
             }
             let after = json!({"roles": person.roles});
             let below = format!("/users/{}", user.id);
-            self.ports.store.note(&self.entry(task, "user.set", &below, after)).await?;
+            self.ports.store.note(&self.ports.entry(task, "user.set", &below, after)).await?;
         }
         Ok(())
     }
@@ -234,7 +190,7 @@ where
             }
             let (tenant_id, user_id) = (task.tenant_id.clone(), user.id.clone());
             let set = Note::SetMember { tenant_id, user_id, roles: BTreeSet::new() };
-            finish(self.ports.store, self.ports.pool, &self.note(task, set)).await?;
+            self.ports.finish(&self.ports.note(task, set)).await?;
         }
         Ok(())
     }
@@ -269,7 +225,7 @@ where
         }
         let tenant_id = tenant_id.clone();
         let create = Note::CreateClient { tenant_id, pool_name: pool_name.clone() };
-        let unfinished = self.note(task, create);
+        let unfinished = self.ports.note(task, create);
         // If it is there, it is this task's, from before.
         self.ports.store.begin(&task.tenant_id, &unfinished, None).await?;
         let new = self.ports.pool.create_client(&pool_name, &program.scopes).await?;
@@ -282,7 +238,7 @@ where
             created_by: Some(task.requested_by.principal_id.clone()),
         };
         let below = format!("/clients/{}", client.client_id);
-        let entry = self.entry(task, "client.created", &below, json!(client));
+        let entry = self.ports.entry(task, "client.created", &below, json!(client));
         let (issuer, id) = (self.ports.pool.issuer(), &task.tenant_id);
         let store = self.ports.store;
         if !store.register_client(id, issuer, &client, &unfinished, &entry).await? {
@@ -298,19 +254,19 @@ where
             for client_id in self.ports.pool.clients_named(&pool_name).await? {
                 if registered.iter().any(|it| it.client_id == client_id) {
                     let below = format!("/clients/{client_id}");
-                    let entry = self.entry(task, "client.removed", &below, Value::Null);
+                    let entry = self.ports.entry(task, "client.removed", &below, Value::Null);
                     let gone = Note::DeleteClient {
                         tenant_id: task.tenant_id.clone(),
                         client_id: client_id.clone(),
                     };
-                    let (store, note) = (self.ports.store, self.note(task, gone));
+                    let (store, note) = (self.ports.store, self.ports.note(task, gone));
                     store.unregister_client(&task.tenant_id, &client_id, &note, &entry).await?;
                 }
                 self.ports.pool.delete_client(&client_id).await?;
             }
             let tenant_id = task.tenant_id.clone();
-            let create = self.note(task, Note::CreateClient { tenant_id, pool_name });
-            finish(self.ports.store, self.ports.pool, &create).await?;
+            let create = self.ports.note(task, Note::CreateClient { tenant_id, pool_name });
+            self.ports.finish(&create).await?;
         }
         Ok(())
     }
@@ -319,7 +275,7 @@ where
         let registered = self.ports.store.aws_roles(&task.tenant_id).await?;
         for role in self.input.aws_roles.iter().filter(|role| !registered.contains(role)) {
             let below = format!("/aws-roles/{}/{}", role.account_id, role.role_name);
-            let entry = self.entry(task, "aws_role.set", &below, json!(role));
+            let entry = self.ports.entry(task, "aws_role.set", &below, json!(role));
             if !self.ports.store.put_aws_role(role, &entry).await? {
                 let message = format!(
                     "The AWS role `{}` of account {} is registered already, and not for this tenant. A role works for one tenant: use another role.",
@@ -334,7 +290,7 @@ where
     async fn unregister_roles(&self, task: &Task) -> Result<(), StepError> {
         for role in self.ports.store.aws_roles(&task.tenant_id).await? {
             let below = format!("/aws-roles/{}/{}", role.account_id, role.role_name);
-            let entry = self.entry(task, "aws_role.removed", &below, Value::Null);
+            let entry = self.ports.entry(task, "aws_role.removed", &below, Value::Null);
             self.ports.store.delete_aws_role(&role, &entry).await?;
         }
         Ok(())
@@ -346,7 +302,7 @@ where
                 self.write(task, Some(state), Status::Active, "tenant.resumed").await
             }
             // The answer to the write was lost.
-            Some(state) if state.status == Status::Active => self.renew(task).await,
+            Some(state) if state.status == Status::Active => self.ports.renew(task).await,
             _ => {
                 let message = "The tenant was suspended or removed while it was made.";
                 Err(StepError::permanent("tenant_changed", message))
@@ -365,21 +321,13 @@ where
     }
 
     async fn welcome(&self, task: &Task) -> Result<(), StepError> {
-        let event = Event {
-            id: format!("tenant-onboarded:{}", task.task_id),
-            kind: "TenantOnboarded",
-            time_ms: (self.ports.now)().as_millisecond(),
-            detail: json!({
-                "tenant_id": task.tenant_id,
-                "lob_id": task.lob_id,
-                "task_id": task.task_id,
-                "name": self.input.document.name,
-            }),
-        };
-        for taken in self.ports.events.publish(&[event]).await {
-            taken.map_err(StepError::transient)?;
-        }
-        Ok(())
+        let detail = json!({
+            "tenant_id": task.tenant_id,
+            "lob_id": task.lob_id,
+            "task_id": task.task_id,
+            "name": self.input.document.name,
+        });
+        self.ports.tell(task, ("tenant-onboarded", "TenantOnboarded"), detail).await
     }
 }
 
