@@ -252,25 +252,9 @@ impl ChainStore for AuditTable {
         limit: usize,
     ) -> Result<Vec<SegmentNote>, AuditError> {
         let failed = |cause: Cause| error("list segments of", chain, cause);
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
-            .expression_attribute_values(":pk", string(partition(chain)))
-            .expression_attribute_values(":from", string(SEGMENT))
-            // `BETWEEN` includes its ends.
-            .expression_attribute_values(
-                ":until",
-                string(format!("{SEGMENT}{:020}", before.saturating_sub(1))),
-            )
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
+        let range = (SEGMENT, format!("{SEGMENT}{:020}", before.saturating_sub(1)));
+        let query = read::latest(&self.client, &self.table, partition(chain), range);
+        let mut pages = query.consistent_read(true).into_paginator().items().send();
         let mut notes = Vec::new();
         while notes.len() < limit {
             let Some(item) = pages.next().await else { break };

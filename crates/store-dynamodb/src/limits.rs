@@ -320,26 +320,17 @@ impl LimitStore for LimitTables {
     ) -> Result<Vec<AuditEntry>, StoreError> {
         // `~` is behind every digit.
         let until = format!("{AUDIT}{}", before.unwrap_or("~"));
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.tenancy)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
+        let range = (AUDIT, until.clone());
+        let mut pages = read::latest(&self.client, &self.tenancy, partition(owner), range)
             // What else happens to a tenant has the same subject, and is not about limits.
             .filter_expression(
                 "#subject = :subject AND (begins_with(#action, :limits) OR begins_with(#action, :raises))",
             )
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
             .expression_attribute_names("#subject", "subject")
             .expression_attribute_names("#action", "action")
             .expression_attribute_values(":limits", AttributeValue::S("limits.".to_owned()))
             .expression_attribute_values(":raises", AttributeValue::S("raise.".to_owned()))
-            .expression_attribute_values(":pk", AttributeValue::S(partition(owner)))
-            .expression_attribute_values(":from", AttributeValue::S(AUDIT.to_owned()))
-            .expression_attribute_values(":until", AttributeValue::S(until.clone()))
             .expression_attribute_values(":subject", AttributeValue::S(owner.to_string()))
-            .scan_index_forward(false)
             .into_paginator()
             .items()
             .send();

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use tenancy::{LobId, TenantId};
@@ -50,6 +51,26 @@ pub(crate) async fn items(
             .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
     };
     Ok(query.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await?)
+}
+
+/// A query of the items of a partition whose sort keys are from `from` to `until`, both included: the
+/// latest first.
+pub(crate) fn latest(
+    client: &Client,
+    table: &str,
+    pk: String,
+    (from, until): (&str, String),
+) -> QueryFluentBuilder {
+    client
+        .query()
+        .table_name(table)
+        .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
+        .expression_attribute_names("#pk", key::PK)
+        .expression_attribute_names("#sk", key::SK)
+        .expression_attribute_values(":pk", AttributeValue::S(pk))
+        .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+        .expression_attribute_values(":until", AttributeValue::S(until))
+        .scan_index_forward(false)
 }
 
 /// The tenants of a line of business, by the index, which is late.

@@ -7,7 +7,7 @@
 use ::registry::{Change, RegistryStore, Versioned};
 use admission::StoreError;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use tenancy::ModelId;
 
 use crate::key;
@@ -50,23 +50,11 @@ impl Registry {
     ) -> Result<Vec<Versioned>, Cause> {
         let Some(last) = before.checked_sub(1) else { return Ok(Vec::new()) };
         let until = format!("{}{last:012}", key::VERSION_OF);
-        let items: Vec<Item> = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
-            .expression_attribute_values(":pk", AttributeValue::S(format!("{}{id}", key::MODEL)))
-            .expression_attribute_values(":from", AttributeValue::S(key::VERSION_OF.to_owned()))
-            .expression_attribute_values(":until", AttributeValue::S(until))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .send()
-            .await?
-            .items
-            .unwrap_or_default();
+        let (pk, range) = (format!("{}{id}", key::MODEL), (key::VERSION_OF, until));
+        let query = read::latest(&self.client, &self.table, pk, range);
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let answer = query.consistent_read(true).limit(limit).send().await?;
+        let items: Vec<Item> = answer.items.unwrap_or_default();
         Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 

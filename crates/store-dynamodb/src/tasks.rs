@@ -109,21 +109,9 @@ impl Tasks {
     ) -> Result<Vec<Task>, Cause> {
         // `~` is behind every digit.
         let until = format!("{TASK}{}", before.unwrap_or("~"));
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
-            .expression_attribute_values(":pk", AttributeValue::S(key::lob(lob_id)))
-            .expression_attribute_values(":from", AttributeValue::S(TASK.to_owned()))
-            .expression_attribute_values(":until", AttributeValue::S(until.clone()))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
+        let range = (TASK, until.clone());
+        let query = read::latest(&self.client, &self.table, key::lob(lob_id), range);
+        let mut pages = query.consistent_read(true).into_paginator().items().send();
         let mut tasks = Vec::new();
         while tasks.len() < limit {
             let mut ids = Vec::new();

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use admission::{Calendar, UnknownTimeZone};
 use jiff::Timestamp;
-use store_dynamodb::{Administration, Ledger, LimitTables, Registry};
+use store_dynamodb::{Administration, Ledger, Registry};
 
 use crate::State;
 
@@ -35,10 +35,9 @@ impl State<Administration, Registry> {
         let calendar = Calendar::of(&variable("TIME_ZONE")?)?;
         let client = store_dynamodb::client(&aws_config::load_from_env().await);
         let ledger = Ledger::new(client.clone(), ledger, calendar);
-        let limits = LimitTables::new(client.clone(), tenancy.clone(), ledger);
         Ok(Self {
             registry: Registry::new(client.clone(), tenancy.clone()),
-            store: Administration::new(client, tenancy, limits),
+            store: Administration::new(client, tenancy, ledger),
             now,
             new_id,
         })

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use offboarding::{Places, Store};
 use signing_kms::KmsKey;
 use store_dynamodb::{
-    Administration, AuditTable, BillingBooks, Ledger, LimitTables, Rollups, Tasks, TenantTables,
+    Administration, AuditTable, BillingBooks, Ledger, Rollups, Tasks, TenantTables,
 };
 use store_s3::{Bucket, TenantObjects};
 
@@ -64,11 +64,7 @@ impl State<Tasks, World> {
         let places = Places { stores: places.into(), signing_key: signing_key.clone() };
         let sdk = aws_config::load_from_env().await;
         let client = store_dynamodb::client(&sdk);
-        let limits = LimitTables::new(
-            client.clone(),
-            tenancy.clone(),
-            Ledger::new(client.clone(), ledger.clone(), calendar.clone()),
-        );
+        let meters = Ledger::new(client.clone(), ledger.clone(), calendar.clone());
         let stores = Stores {
             tables: TenantTables::new(client.clone(), tenancy.clone(), ledger.clone(), content),
             objects: TenantObjects {
@@ -79,7 +75,7 @@ impl State<Tasks, World> {
             pool: CognitoPool::new(&sdk, pool_id, &region),
         };
         let world = World {
-            administration: Administration::new(client.clone(), tenancy.clone(), limits),
+            administration: Administration::new(client.clone(), tenancy.clone(), meters),
             stores,
             papers: Bucket::new(&sdk, statements),
             books: BillingBooks::new(client.clone(), ledger.clone(), tenancy.clone()),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use admission::{Calendar, UnknownTimeZone};
 use identity_cognito::CognitoPool;
 use jiff::Timestamp;
-use store_dynamodb::{Administration, Ledger, LimitTables, Tasks};
+use store_dynamodb::{Administration, Ledger, Tasks};
 use store_s3::Bucket;
 use workflow_stepfunctions::StateMachine;
 
@@ -43,10 +43,9 @@ impl State<Administration, Tasks, CognitoPool, StateMachine, Bucket> {
         let sdk = aws_config::load_from_env().await;
         let client = store_dynamodb::client(&sdk);
         let ledger = Ledger::new(client.clone(), ledger, calendar);
-        let limits = LimitTables::new(client.clone(), tenancy.clone(), ledger);
         Ok(Self {
             tasks: Tasks::new(client.clone(), tenancy.clone()),
-            store: Administration::new(client, tenancy, limits),
+            store: Administration::new(client, tenancy, ledger),
             pool: CognitoPool::new(&sdk, pool_id, &region),
             workflow: StateMachine::new(&sdk, machine),
             papers: Bucket::new(&sdk, papers),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use admission::{Calendar, UnknownTimeZone};
 use identity_cognito::CognitoPool;
 use jiff::Timestamp;
-use store_dynamodb::{Administration, Ledger, LimitTables};
+use store_dynamodb::{Administration, Ledger};
 
 use crate::State;
 
@@ -39,8 +39,7 @@ impl State<Administration, CognitoPool> {
         let sdk = aws_config::load_from_env().await;
         let client = store_dynamodb::client(&sdk);
         let ledger = Ledger::new(client.clone(), ledger, calendar);
-        let limits = LimitTables::new(client.clone(), tenancy.clone(), ledger);
-        let store = Administration::new(client, tenancy, limits);
+        let store = Administration::new(client, tenancy, ledger);
         let pool = CognitoPool::new(&sdk, pool_id, &region);
         let allow_local_issuers = variable("ALLOW_LOCAL_ISSUERS")? == "true";
         Ok(Self { store, pool, allow_local_issuers, now, new_id })

@@ -11,6 +11,7 @@ use super::Administration;
 use crate::key;
 use crate::ledger::store_error;
 use crate::limit_writes::{AUDIT, text};
+use crate::read;
 
 /// Stands before every character that goes on with an id, and behind the id itself.
 const AFTER: char = '!';
@@ -101,18 +102,10 @@ impl Administration {
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let until = before.map_or_else(|| format!("{AUDIT}{LAST}"), |it| format!("{AUDIT}{it}"));
         let failed = |error| store_error("read the history", tenant_id, error);
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :until")
+        let range = (AUDIT, until.clone());
+        let mut items = read::latest(&self.client, &self.table, key::tenant(tenant_id), range)
             .filter_expression("#subject = :subject OR begins_with(#subject, :below)")
-            .expression_attribute_names("#pk", key::PK)
-            .expression_attribute_names("#sk", key::SK)
             .expression_attribute_names("#subject", "subject")
-            .expression_attribute_values(":pk", AttributeValue::S(key::tenant(tenant_id)))
-            .expression_attribute_values(":from", AttributeValue::S(AUDIT.to_owned()))
-            .expression_attribute_values(":until", AttributeValue::S(until.clone()))
             .expression_attribute_values(
                 ":subject",
                 AttributeValue::S(format!("tenants/{tenant_id}")),
@@ -121,7 +114,6 @@ impl Administration {
                 ":below",
                 AttributeValue::S(format!("tenants/{tenant_id}/")),
             )
-            .scan_index_forward(false)
             .into_paginator()
             .items()
             .send();

@@ -32,7 +32,7 @@ use tenancy::{AwsRole, LobId, ModelId, TenantId};
 
 use crate::LimitTables;
 use crate::key;
-use crate::ledger::store_error;
+use crate::ledger::{Ledger, store_error};
 use crate::limit_writes::{Item, delete_if, put_new};
 use crate::read;
 
@@ -48,8 +48,9 @@ pub struct Administration {
 }
 
 impl Administration {
-    /// Tenants in the table of that name, which `limits` are in, too.
-    pub fn new(client: Client, table: String, limits: LimitTables) -> Self {
+    /// Tenants in the table of that name, with the meters of `ledger`.
+    pub fn new(client: Client, table: String, ledger: Ledger) -> Self {
+        let limits = LimitTables::new(client.clone(), table.clone(), ledger);
         Self { client, table, limits }
     }
 

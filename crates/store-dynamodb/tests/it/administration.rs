@@ -10,7 +10,7 @@ use admission::{AuditEntry, Calendar};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use store_dynamodb::{Administration, DynamoDirectory, Ledger, LimitTables};
+use store_dynamodb::{Administration, DynamoDirectory, Ledger};
 use tenancy::{Directory as _, LobId, Role, Status, TenantId};
 
 use crate::support::{TABLE, TENANCY, create_tenancy, dynamodb, put};
@@ -20,8 +20,7 @@ pub(crate) async fn tables() -> (Client, Administration) {
     let client = dynamodb().await;
     create_tenancy(&client).await;
     let ledger = Ledger::new(client.clone(), TABLE.to_owned(), Calendar::utc());
-    let limits = LimitTables::new(client.clone(), TENANCY.to_owned(), ledger);
-    (client.clone(), Administration::new(client, TENANCY.to_owned(), limits))
+    (client.clone(), Administration::new(client, TENANCY.to_owned(), ledger))
 }
 
 pub(crate) async fn get(client: &Client, table: &str, pk: &str, sk: &str) -> Option<Value> {
