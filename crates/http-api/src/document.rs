@@ -9,7 +9,7 @@ use inference::{Fault, FaultKind};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{answer, etag, invalid, with_header};
-use crate::{ApiError, Ask, Body};
+use crate::{ApiError, Ask, Body, refuse_unknown};
 
 /// How many entries a page is to have.
 pub fn limit(ask: &Ask<'_>, default: usize, max: usize) -> Result<usize, ApiError> {
@@ -103,6 +103,17 @@ pub fn take_text(body: &mut Map<String, Value>, name: &str) -> Result<Option<Str
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid(name, "This is a text.")),
     }
+}
+
+/// The version that a body names, and nothing else: one to go back to.
+pub fn version(ask: &Ask<'_>) -> Result<u64, ApiError> {
+    let mut body = object(ask)?;
+    let version = body.remove("version").and_then(|version| version.as_u64());
+    let Some(version) = version else {
+        return Err(invalid("version", "Say which version: a number of the history."));
+    };
+    refuse_unknown(&body)?;
+    Ok(version)
 }
 
 /// A flag of a body that need not be there.

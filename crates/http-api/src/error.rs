@@ -63,6 +63,17 @@ impl ApiError {
         Self::new(FaultKind::MethodNotAllowed, "method_not_allowed", message)
     }
 
+    /// Refuses a method that a path does not take; `methods` are those that it does.
+    ///
+    /// # Errors
+    /// [`Self::wrong_method`].
+    pub fn check_method(method: &Method, path: &str, methods: &[Method]) -> Result<(), Self> {
+        if methods.contains(method) {
+            return Ok(());
+        }
+        Err(Self::wrong_method(method, path, methods.first().unwrap_or(&Method::GET)))
+    }
+
     /// A model that is not registered, or not on the tenant's allowlist: to the caller the same.
     pub fn unknown_model(model: &str) -> Self {
         let shown: String = model.chars().take(128).collect();

@@ -7,7 +7,7 @@ use admission::AuditEntry;
 use http::{Response, StatusCode};
 use http_api::{
     ApiError, Ask, Body, answer, changed_meanwhile, conflict, invalid, invalid_field, is_creating,
-    matches, object, refuse_unknown, refused, store_failed, with_etag,
+    matches, object, refuse_unknown, refused, store_failed, version, with_etag,
 };
 use inference::{FaultKind, Stage};
 use registry::{
@@ -53,12 +53,7 @@ pub(crate) async fn roll_back(
     let audit = permitted(state, context, "model.rolled_back", id).await?;
     let before = model(state, id).await?;
     matches(ask, before.version, !is_dry_run)?;
-    let mut body = object(ask)?;
-    let version = body.remove("version").and_then(|version| version.as_u64());
-    let Some(version) = version else {
-        return Err(invalid("version", "Say which version: a number of the history."));
-    };
-    refuse_unknown(&body)?;
+    let version = version(ask)?;
     let id = &before.entry.model.id;
     let found = state.registry.versions(id, version.saturating_add(1), 1).await;
     let found = found.map_err(store_failed)?.pop().filter(|found| found.version == version);

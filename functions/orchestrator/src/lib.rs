@@ -114,11 +114,7 @@ async fn answer(
     let context: TenantContext = caller(request)?;
     let path = path(request);
     let route = Route::of(&path).ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
-    let methods = route.methods();
-    if !methods.contains(request.method()) {
-        let right = methods.first().unwrap_or(&Method::GET);
-        return Err(ApiError::wrong_method(request.method(), &path, right));
-    }
+    ApiError::check_method(request.method(), &path, route.methods())?;
     let ask = Ask::of(request)?;
     match route {
         Route::Tasks if request.method() == Method::POST => {

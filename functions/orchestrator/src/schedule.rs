@@ -1,7 +1,7 @@
 //! What nobody has done a step of for long.
 
-use http::{HeaderValue, Response, StatusCode, header};
-use http_api::{Body, full};
+use http::{Response, StatusCode};
+use http_api::{Body, with_type};
 use jiff::Timestamp;
 use orchestration::{State as TaskState, Task, TaskStore, Workflow};
 
@@ -20,7 +20,7 @@ pub(crate) async fn restart<S, P, O>(
         Ok(tasks) => tasks,
         Err(error) => {
             tracing::error!(%error, "open tasks could not be listed");
-            return said(StatusCode::INTERNAL_SERVER_ERROR, "failed");
+            return with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "failed");
         }
     };
     let mut status = StatusCode::OK;
@@ -33,7 +33,7 @@ pub(crate) async fn restart<S, P, O>(
             }
         }
     }
-    said(status, "done")
+    with_type(status, "text/plain", "done")
 }
 
 /// Whether nobody is at a task.
@@ -41,11 +41,4 @@ fn is_left(task: &Task, now: Timestamp) -> bool {
     let silent = now.as_second() - task.heartbeat_at.as_second();
     let is_queued = task.state == TaskState::Queued;
     silent >= if is_queued { QUEUED_SECONDS } else { SILENT_SECONDS }
-}
-
-fn said(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(full(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
 }

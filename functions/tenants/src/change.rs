@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use http_api::{
     ApiError, Ask, Body, answer, are_registered, changed_meanwhile, invalid, invalid_field,
     is_creating, is_free, matches, object, object_if_any, refuse_unknown, says_known, store_failed,
-    take_text, takes_tenants, with_etag,
+    take_text, takes_tenants, version, with_etag,
 };
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
@@ -58,12 +58,7 @@ pub(crate) async fn roll_back(
     let action = "tenant.rolled_back";
     let tenant = tenant_for(state, context, id, Permission::ManageProfile, action).await?;
     matches(ask, tenant.now.version, !is_dry_run)?;
-    let mut body = object(ask)?;
-    let version = body.remove("version").and_then(|version| version.as_u64());
-    let Some(version) = version else {
-        return Err(invalid("version", "Say which version: a number of the history."));
-    };
-    refuse_unknown(&body)?;
+    let version = version(ask)?;
     let found = state.store.version(&tenant.id, version).await.map_err(store_failed)?;
     let Some(found) = found else {
         let message = format!(

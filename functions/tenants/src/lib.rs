@@ -67,11 +67,7 @@ async fn answer(
     let context = caller(request)?;
     let path = path(request);
     let route = Route::of(&path).ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
-    let methods = route.methods();
-    if !methods.contains(request.method()) {
-        let right = methods.first().unwrap_or(&Method::GET);
-        return Err(ApiError::wrong_method(request.method(), &path, right));
-    }
+    ApiError::check_method(request.method(), &path, route.methods())?;
     let ask = Ask::of(request)?;
     serve(state, &context, route, request.method(), &ask).await
 }

@@ -1,8 +1,8 @@
 //! What requests did not live to finish.
 
 use administration::{AdministrationStore, UserPool, finish};
-use http::{HeaderValue, Response, StatusCode, header};
-use http_api::{Body, full};
+use http::{Response, StatusCode};
+use http_api::{Body, with_type};
 use jiff::Timestamp;
 
 use crate::State;
@@ -22,7 +22,7 @@ pub(crate) async fn finish_tasks_at(
         Ok(tasks) => tasks,
         Err(error) => {
             tracing::error!(%error, "unfinished tasks could not be listed");
-            return said(StatusCode::INTERNAL_SERVER_ERROR, "failed");
+            return with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "failed");
         }
     };
     let mut status = StatusCode::OK;
@@ -39,12 +39,5 @@ pub(crate) async fn finish_tasks_at(
             }
         }
     }
-    said(status, "done")
-}
-
-fn said(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(full(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
+    with_type(status, "text/plain", "done")
 }

@@ -26,8 +26,8 @@ mod tests;
 use std::convert::Infallible;
 
 use admission::{Calendar, finish_change};
-use http::{HeaderValue, Method, Response, StatusCode, header};
-use http_api::{ApiError, Ask, Body, caller, full, path, respond};
+use http::{Method, Response, StatusCode};
+use http_api::{ApiError, Ask, Body, caller, path, respond, with_type};
 use jiff::Timestamp;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt as _};
@@ -70,11 +70,7 @@ async fn answer(state: &State<impl Store>, request: &Request) -> Result<Response
     let context = caller(request)?;
     let path = path(request);
     let route = Route::of(&path).ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
-    let methods = route.methods();
-    if !methods.contains(request.method()) {
-        let right = methods.first().unwrap_or(&Method::GET);
-        return Err(ApiError::wrong_method(request.method(), &path, right));
-    }
+    ApiError::check_method(request.method(), &path, route.methods())?;
     let ask = Ask::of(request)?;
     serve(state, &context, route, request.method(), &ask).await
 }
@@ -136,7 +132,7 @@ async fn finish_changes(state: &State<impl Store>) -> Response<Body> {
         Ok(unfinished) => unfinished,
         Err(error) => {
             tracing::error!(%error, "unfinished changes of limits could not be listed");
-            return said(StatusCode::INTERNAL_SERVER_ERROR, "failed");
+            return with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "failed");
         }
     };
     for (owner, version) in unfinished {
@@ -149,12 +145,5 @@ async fn finish_changes(state: &State<impl Store>) -> Response<Body> {
             }
         }
     }
-    said(StatusCode::OK, "done")
-}
-
-fn said(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(full(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
+    with_type(StatusCode::OK, "text/plain", "done")
 }
