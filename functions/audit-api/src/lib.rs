@@ -17,8 +17,6 @@ use tenancy::{Directory, Permission, Place, TenantContext, TenantId};
 
 use crate::query::Query;
 
-pub use environment::StartError;
-
 /// Records of one page at most.
 const MAX_RECORDS: usize = 200;
 

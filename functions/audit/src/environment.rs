@@ -1,42 +1,20 @@
 //! The edge to the machine: environment, clock, AWS.
 
-use std::time::SystemTime;
-
-use jiff::Timestamp;
+use machine::{NotSet, now, variable};
 use store_dynamodb::AuditTable;
 use store_s3::Bucket;
 
 use crate::State;
-
-/// The function cannot start.
-#[derive(Debug, thiserror::Error)]
-#[error("environment variable `{name}` is not set")]
-pub struct StartError {
-    /// Its name.
-    name: &'static str,
-    /// What is wrong with it.
-    source: std::env::VarError,
-}
 
 impl State<AuditTable, Bucket> {
     /// Connects to the `TENANCY_TABLE` and the `AUDIT_BUCKET`.
     ///
     /// # Errors
     /// One of them is not set.
-    pub async fn from_env() -> Result<Self, StartError> {
+    pub async fn from_env() -> Result<Self, NotSet> {
         let (table, bucket) = (variable("TENANCY_TABLE")?, variable("AUDIT_BUCKET")?);
         let sdk = aws_config::load_from_env().await;
         let table = AuditTable::new(store_dynamodb::client(&sdk), table);
         Ok(Self { table, files: Bucket::new(&sdk, bucket), now })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn variable(name: &'static str) -> Result<String, StartError> {
-    std::env::var(name).map_err(|source| StartError { name, source })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn now() -> Timestamp {
-    Timestamp::try_from(SystemTime::now()).unwrap_or_default()
 }

@@ -13,8 +13,6 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use environment::StartError;
-
 /// How long before its end an invocation takes up no other owner.
 const RESERVE_MS: i64 = 30_000;
 

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use admission::{Calendar, UnknownTimeZone};
 use events_eventbridge::EventBus;
 use lake::focus::Issuer;
+use machine::{NotSet, variable};
 use reconciliation::{Gateway, InvalidRole, Job, Policy, UsageTypes};
 use store_dynamodb::{BillingBooks, Configuration, Rollups};
 use store_s3::Bucket;
@@ -18,13 +19,8 @@ const SOURCE: &str = "weir.billing";
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A variable of the environment is missing.
-    #[error("environment variable `{name}` is not set")]
-    Environment {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong with it.
-        source: std::env::VarError,
-    },
+    #[error(transparent)]
+    Environment(#[from] NotSet),
     /// The day is no number.
     #[error("`CLOSING_DAY` is not a day of a month")]
     ClosingDay(#[from] std::num::ParseIntError),
@@ -83,11 +79,6 @@ impl State<BillingBooks, Rollups, Bucket, EventBus, Bucket, Configuration> {
             now_ms,
         })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn variable(name: &'static str) -> Result<String, StartError> {
-    std::env::var(name).map_err(|source| StartError::Environment { name, source })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]

@@ -1,10 +1,7 @@
 //! The edge to the machine: environment, clock, tables.
 
-use std::env::VarError;
-use std::time::SystemTime;
-
 use admission::{Calendar, UnknownTimeZone};
-use jiff::Timestamp;
+use machine::{NotSet, new_id, now, variable};
 use store_dynamodb::{Administration, Ledger, Registry};
 
 use crate::State;
@@ -13,13 +10,8 @@ use crate::State;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A variable of the environment is missing.
-    #[error("environment variable `{name}` is not set")]
-    Environment {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong with it.
-        source: VarError,
-    },
+    #[error(transparent)]
+    Environment(#[from] NotSet),
     /// The organisation's time zone is none.
     #[error(transparent)]
     TimeZone(#[from] UnknownTimeZone),
@@ -42,18 +34,4 @@ impl State<Administration, Registry> {
             new_id,
         })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn variable(name: &'static str) -> Result<String, StartError> {
-    std::env::var(name).map_err(|source| StartError::Environment { name, source })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn now() -> Timestamp {
-    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn new_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
 }

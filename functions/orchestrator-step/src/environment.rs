@@ -1,13 +1,11 @@
 //! The edge to the machine: environment, clock, AWS.
 
-use std::env::VarError;
 use std::sync::atomic::AtomicI64;
-use std::time::SystemTime;
 
 use admission::{Calendar, UnknownTimeZone};
 use events_eventbridge::EventBus;
 use identity_cognito::CognitoPool;
-use jiff::Timestamp;
+use machine::{NotSet, new_id, now, variable};
 use offboarding::{Places, Store};
 use signing_kms::KmsKey;
 use store_dynamodb::{
@@ -25,13 +23,8 @@ const SOURCE: &str = "weir.tenants";
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A variable of the environment is missing.
-    #[error("environment variable `{name}` is not set")]
-    Environment {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong with it.
-        source: VarError,
-    },
+    #[error(transparent)]
+    Environment(#[from] NotSet),
     /// The organisation's time zone is none.
     #[error(transparent)]
     TimeZone(#[from] UnknownTimeZone),
@@ -91,18 +84,4 @@ impl State<Tasks, World> {
         };
         Ok(Self { tasks: Tasks::new(client, tenancy), world, now, new_id })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn variable(name: &'static str) -> Result<String, StartError> {
-    std::env::var(name).map_err(|source| StartError::Environment { name, source })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn now() -> Timestamp {
-    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn new_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
 }

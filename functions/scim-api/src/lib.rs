@@ -30,8 +30,6 @@ use crate::answer::{answer, api_error, respond};
 use crate::ask::{MAX_RESULTS, Wanted};
 use crate::route::Route;
 
-pub use crate::environment::StartError;
-
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
 pub struct State<S, P> {

@@ -1,11 +1,8 @@
 //! The edge to the machine: environment, clock, table, user pool.
 
-use std::env::VarError;
-use std::time::SystemTime;
-
 use admission::{Calendar, UnknownTimeZone};
 use identity_cognito::CognitoPool;
-use jiff::Timestamp;
+use machine::{NotSet, new_id, now, variable};
 use store_dynamodb::{Administration, Ledger};
 
 use crate::State;
@@ -14,13 +11,8 @@ use crate::State;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A variable of the environment is missing.
-    #[error("environment variable `{name}` is not set")]
-    Environment {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong with it.
-        source: VarError,
-    },
+    #[error(transparent)]
+    Environment(#[from] NotSet),
     /// The organisation's time zone is none.
     #[error(transparent)]
     TimeZone(#[from] UnknownTimeZone),
@@ -44,18 +36,4 @@ impl State<Administration, CognitoPool> {
         let allow_local_issuers = variable("ALLOW_LOCAL_ISSUERS")? == "true";
         Ok(Self { store, pool, allow_local_issuers, now, new_id })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn variable(name: &'static str) -> Result<String, StartError> {
-    std::env::var(name).map_err(|source| StartError::Environment { name, source })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn now() -> Timestamp {
-    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn new_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
 }

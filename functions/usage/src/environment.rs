@@ -1,8 +1,6 @@
 //! The edge to the machine: environment, clock, tables.
 
 use std::collections::BTreeMap;
-use std::env::VarError;
-use std::time::SystemTime;
 
 use admission::{
     AuditEntry, Calendar, CallDetail, Counters, EntitlementStore, Entitlements, LimitChange,
@@ -11,7 +9,7 @@ use admission::{
 };
 use events_eventbridge::EventBus;
 use inference::{Catalog, CatalogStore, ReadCatalogError};
-use jiff::Timestamp;
+use machine::{NotSet, new_id, now, variable};
 use metering::{
     AgreedPrices, Granularity, RecordId, RollupError, RollupRow, RollupStore, UsageRecord,
 };
@@ -33,13 +31,8 @@ const MAX_ATTEMPTS: u32 = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A variable of the environment is missing.
-    #[error("environment variable `{name}` is not set")]
-    Environment {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong with it.
-        source: VarError,
-    },
+    #[error(transparent)]
+    Environment(#[from] NotSet),
     /// The organisation's time zone is none.
     #[error(transparent)]
     TimeZone(#[from] UnknownTimeZone),
@@ -84,20 +77,6 @@ impl State<Tables> {
         };
         Ok(Self { store, calendar: calendar.clone(), now, new_id })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn variable(name: &'static str) -> Result<String, StartError> {
-    std::env::var(name).map_err(|source| StartError::Environment { name, source })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn now() -> Timestamp {
-    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn new_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
 }
 
 impl Billing for Tables {
