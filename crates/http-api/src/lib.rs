@@ -7,6 +7,8 @@ mod caller;
 mod checks;
 mod document;
 mod error;
+#[cfg(feature = "fakes")]
+pub mod fakes;
 mod path;
 mod rate_limit;
 

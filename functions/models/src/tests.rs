@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use administration::fakes::FakeTable;
-use http::{HeaderMap, StatusCode};
-use http_body_util::BodyExt as _;
+use http_api::fakes::{Answer, Sent};
 use registry::fakes::InMemoryRegistry;
 use serde_json::{Value, json};
 
@@ -44,21 +43,6 @@ fn document(id: &str) -> Value {
     })
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Value,
-}
-
-impl Answer {
-    /// Status, code and field of an error.
-    fn error(&self) -> (u16, &str, &str) {
-        let error = &self.body["error"];
-        let text = |name: &str| error[name].as_str().unwrap_or_default();
-        (self.status.as_u16(), text("code"), text("param"))
-    }
-}
-
 /// A request of `role/name`.
 async fn send(
     state: &World,
@@ -67,28 +51,15 @@ async fn send(
     header: Option<(&str, &str)>,
     body: &Value,
 ) -> Answer {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let template = include_str!("../../tenants/testdata/request.json");
-    let template = template.replace("/PATH", path).replace("METHOD", method);
-    let mut event: Value = serde_json::from_str(&template.replace("/live//", "/live/")).unwrap();
     let (role, name) = who.split_once('/').unwrap();
-    event["requestContext"]["authorizer"] = json!({
+    let authorizer = json!({
         "tenant_id": "acme", "lob_id": "retail", "principal_id": name,
         "principal_kind": "user", "roles": role, "scopes": "",
     });
-    if let Some((name, value)) = header {
-        event["headers"][name] = json!(value);
-        event["multiValueHeaders"][name] = json!([value]);
-    }
-    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        event["multiValueQueryStringParameters"][name] = json!([value]);
-    }
-    event["body"] = if body.is_null() { Value::Null } else { json!(body.to_string()) };
-    let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-    let (parts, body) = handle(state, request).await.unwrap().into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes();
-    let body = serde_json::from_slice(&bytes).unwrap_or_default();
-    Answer { status: parts.status, headers: parts.headers, body }
+    let text = (!body.is_null()).then(|| body.to_string());
+    let headers = header.as_slice();
+    let sent = Sent { authorizer, method, path, headers, body: text.as_deref() };
+    Answer::of(handle(state, sent.request().unwrap()).await.unwrap()).await.unwrap()
 }
 
 async fn get(state: &World, who: &str, path: &str) -> Answer {

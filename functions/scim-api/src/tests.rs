@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use administration::fakes::FakePool;
 use http::HeaderMap;
+use http_api::fakes::Sent;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -52,28 +53,15 @@ async fn send(
     header: Option<(&str, &str)>,
     body: Option<&str>,
 ) -> Answer {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let template = include_str!("../testdata/request.json");
-    let template = template.replace("/PATH", &format!("/scim/v2{path}"));
-    let template = template.replace("METHOD", method).replace("/live//", "/live/");
-    let mut event: Value = serde_json::from_str(&template).unwrap();
     let (role, tenant) = who.split_once('@').unwrap();
-    event["requestContext"]["authorizer"] = json!({
+    let authorizer = json!({
         "tenant_id": tenant, "lob_id": "retail", "principal_id": format!("{role}-1"),
         "principal_kind": if role == "provisioner" { "machine" } else { "user" },
         "roles": role, "scopes": "",
     });
-    if let Some((name, value)) = header {
-        event["headers"][name] = json!(value);
-        event["multiValueHeaders"][name] = json!([value]);
-    }
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap();
-        event["multiValueQueryStringParameters"][name] = json!([value]);
-    }
-    event["body"] = body.map_or(Value::Null, |body| json!(body));
-    let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-    let (parts, body) = handle(state, request).await.unwrap().into_parts();
+    let path = format!("/scim/v2{path}");
+    let sent = Sent { authorizer, method, path: &path, headers: header.as_slice(), body };
+    let (parts, body) = handle(state, sent.request().unwrap()).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use administration::fakes::{FakePool, FakeTable};
 use administration::{LobDocument, LobState, TenantDocument, TenantState};
 use http::{HeaderMap, StatusCode};
+use http_api::fakes::Sent;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -137,36 +138,21 @@ impl Asked<'_> {
     }
 
     pub(super) async fn send(self, method: &str, path: &str) -> Answer {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let template = include_str!("../../testdata/request.json");
-        let template =
-            template.replace("/PATH", path).replace("METHOD", method).replace("/live//", "/live/");
-        let mut event: Value = serde_json::from_str(&template).unwrap();
         let (roles, tenant) = self.who.split_once('@').unwrap();
         let (roles, scope) = roles.split_once('.').unwrap_or((roles, ""));
         let lob = if tenant == "globex" { "markets" } else { "retail" };
         let scopes = if scope.is_empty() { String::new() } else { format!("weir/{scope}") };
         let first = roles.split('+').next().unwrap();
-        event["requestContext"]["authorizer"] = json!({
+        let authorizer = json!({
             "tenant_id": tenant, "lob_id": lob, "principal_id": format!("{first}-1"),
             "principal_kind": if first == "machine" { "machine" } else { "user" },
             "roles": roles.replace('+', " "), "scopes": scopes,
         });
-        for (name, value) in self.headers {
-            event["headers"][name] = json!(value);
-            event["multiValueHeaders"][name] = json!([value]);
-        }
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap();
-            let values = &mut event["multiValueQueryStringParameters"][name];
-            if values.is_null() {
-                *values = json!([]);
-            }
-            values.as_array_mut().unwrap().push(json!(value));
-        }
-        event["body"] = self.body.map_or(Value::Null, Value::String);
-        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-        let response = handle(self.state, request).await.unwrap();
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let body = self.body.as_deref();
+        let sent = Sent { authorizer, method, path, headers: &headers, body };
+        let response = handle(self.state, sent.request().unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
