@@ -42,6 +42,21 @@ pub struct Stores {
     pub(crate) pool: CognitoPool,
 }
 
+/// Asks whoever has a store.
+macro_rules! ask {
+    ($stores:expr, $store:expr, $method:ident($($argument:expr),*)) => {
+        match $store {
+            Store::TenancyTable | Store::LedgerTable | Store::ContentTable => {
+                $stores.tables.$method($($argument),*).await
+            }
+            Store::UploadsBucket | Store::StatementsBucket | Store::AuditBucket => {
+                $stores.objects.$method($($argument),*).await
+            }
+            Store::UserPool => $stores.pool.$method($($argument),*).await,
+        }
+    };
+}
+
 impl Estate for Stores {
     async fn list(
         &self,
@@ -49,39 +64,15 @@ impl Estate for Stores {
         store: Store,
         after: Option<&str>,
     ) -> Result<Page, EstateError> {
-        match store {
-            Store::TenancyTable | Store::LedgerTable | Store::ContentTable => {
-                self.tables.list(whose, store, after).await
-            }
-            Store::UploadsBucket | Store::StatementsBucket | Store::AuditBucket => {
-                self.objects.list(whose, store, after).await
-            }
-            Store::UserPool => self.pool.list(whose, store, after).await,
-        }
+        ask!(self, store, list(whose, store, after))
     }
 
     async fn remove(&self, found: &Found) -> Result<(), EstateError> {
-        match found.store {
-            Store::TenancyTable | Store::LedgerTable | Store::ContentTable => {
-                self.tables.remove(found).await
-            }
-            Store::UploadsBucket | Store::StatementsBucket | Store::AuditBucket => {
-                self.objects.remove(found).await
-            }
-            Store::UserPool => self.pool.remove(found).await,
-        }
+        ask!(self, found.store, remove(found))
     }
 
     async fn is_there(&self, found: &Found) -> Result<bool, EstateError> {
-        match found.store {
-            Store::TenancyTable | Store::LedgerTable | Store::ContentTable => {
-                self.tables.is_there(found).await
-            }
-            Store::UploadsBucket | Store::StatementsBucket | Store::AuditBucket => {
-                self.objects.is_there(found).await
-            }
-            Store::UserPool => self.pool.is_there(found).await,
-        }
+        ask!(self, found.store, is_there(found))
     }
 }
 
