@@ -8,13 +8,17 @@ names another ``stack.json`` than ``.local/stack.json``; ``WEIR_E2E_ROUNDS`` say
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import secrets
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from aws_callers import Role
 from front import Front, front
 from functions import Functions
 from ledger import Ledger
+from lives import Made, make_lob
 from simulator import Simulator
 from stack import Caller, Stack
 from tenants import Tenants
@@ -82,3 +86,51 @@ def tls(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fron
     """The gateway behind TLS, with a note of what it answers."""
     with front(stack.base_url, tmp_path_factory.mktemp("tls"), tls=True) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def admin(stack: Stack) -> Caller:
+    """Somebody who runs the organisation."""
+    return stack.person("globex", "org_admin")
+
+
+@pytest.fixture
+def made(stack: Stack) -> Iterator[Made]:
+    """Takes notes of what is made."""
+    made = Made(stack)
+    yield made
+    made.forget()
+
+
+@pytest.fixture
+def lob(admin: Caller, made: Made) -> str:
+    """A line of business of this test."""
+    return make_lob(admin, made)
+
+
+@pytest.fixture
+def make_role(stack: Stack) -> Iterator[Callable[..., Role]]:
+    """Makes roles, registers them for a tenant if one is given, and forgets both."""
+    iam, table = stack.aws("iam"), stack.table("TenancyTableName")
+    account = stack.outputs["TenantAccessRoleArn"].split(":")[4]
+    made: list[str] = []
+
+    def make(tenant_id: str | None = None, **registration: str) -> Role:
+        name = f"weir-e2e-{secrets.token_hex(4)}"
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}],
+        }
+        # A path, which the ARNs of sessions do not have.
+        role = iam.create_role(RoleName=name, Path="/team/", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+        made.append(name)
+        if tenant_id:
+            key = {"PK": f"AWSROLE#{account}:{name}", "SK": "META"}
+            table.put_item(Item={**key, "account_id": account, "role_name": name, "tenant_id": tenant_id, **registration})
+        session = stack.aws("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="someone@example.com")
+        return Role(name, role["RoleId"], session["Credentials"])
+
+    yield make
+    for name in made:
+        table.delete_item(Key={"PK": f"AWSROLE#{account}:{name}", "SK": "META"})
+        iam.delete_role(RoleName=name)

@@ -8,89 +8,23 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import os
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import botocore.session
 import pytest
 from openai import AuthenticationError, OpenAI, PermissionDeniedError
 
 import sdks
+from aws_callers import CLIENT, Role, token, weir_auth
 from front import Front
 from simulator import Simulator, messages
-from stack import ROOT, TIMEOUT_S, Caller, Stack
+from stack import TIMEOUT_S, Caller, Stack
 from tenants import Tenants
-
-CLIENT = ROOT / "clients" / "python"
-sys.path.insert(0, str(CLIENT))
-import weir_auth  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Role:
-    """A role of the local AWS, and a session of it."""
-
-    name: str
-    role_id: str
-    credentials: dict[str, str]
-
-    @property
-    def session(self) -> Any:
-        """The session as botocore has it."""
-        session = botocore.session.Session()
-        keys = self.credentials
-        session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-        return session
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The session as a program's environment has it."""
-        keys = self.credentials
-        return {
-            "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": keys["SessionToken"],
-        }
-
-
-@pytest.fixture
-def make_role(stack: Stack) -> Iterator[Callable[..., Role]]:
-    """Makes roles, registers them for a tenant if one is given, and forgets both."""
-    iam, table = stack.aws("iam"), stack.table("TenancyTableName")
-    account = stack.outputs["TenantAccessRoleArn"].split(":")[4]
-    made: list[str] = []
-
-    def make(tenant_id: str | None = None, **registration: str) -> Role:
-        name = f"weir-e2e-{secrets.token_hex(4)}"
-        trust = {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}],
-        }
-        # A path, which the ARNs of sessions do not have.
-        role = iam.create_role(RoleName=name, Path="/team/", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
-        made.append(name)
-        if tenant_id:
-            key = {"PK": f"AWSROLE#{account}:{name}", "SK": "META"}
-            table.put_item(Item={**key, "account_id": account, "role_name": name, "tenant_id": tenant_id, **registration})
-        session = stack.aws("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="someone@example.com")
-        return Role(name, role["RoleId"], session["Credentials"])
-
-    yield make
-    for name in made:
-        table.delete_item(Key={"PK": f"AWSROLE#{account}:{name}", "SK": "META"})
-        iam.delete_role(RoleName=name)
-
-
-def token(stack: Stack, role: Role, **options: Any) -> str:
-    """A token that the role's session signs."""
-    return weir_auth.token(stack.region, stack.outputs["ServerId"], session=role.session, **options)
 
 
 def caller(of: Caller, bearer: str) -> Caller:

@@ -10,9 +10,9 @@ import openai
 import pytest
 from boto3.dynamodb.conditions import Key
 
+from lives import MODEL, new
 from stack import Caller, Stack
 from tenants import Tenants
-from test_tenants import MODEL, admin, new  # noqa: F401
 from waiting import until
 
 #: Seconds in which every instance knows the catalogue.
@@ -63,14 +63,14 @@ def refusal(caller: Caller, model: str) -> str | None:
     return None
 
 
-def priced(admin: Caller, model: str) -> bool:  # noqa: F811
+def priced(admin: Caller, model: str) -> bool:
     """Whether the organisation's price of a model is set: what is priced is registered."""
     ends = (datetime.now(UTC) + timedelta(minutes=10)).replace(microsecond=0).isoformat()
     prices = {"valid_until": ends, "models": {model: {"input": 1_000_000, "output": 2_000_000}}}
     return admin.send("PUT", f"/prices/overrides/{model}", json=prices, headers={"if-match": "*"}).status_code in (200, 201)
 
 
-def test_a_model_lives(admin: Caller, other_admin: Caller, tenants: Tenants, tuned: str) -> None:  # noqa: F811
+def test_a_model_lives(admin: Caller, other_admin: Caller, tenants: Tenants, tuned: str) -> None:
     path = f"/registry/models/{tuned}"
     dry = admin.send("PUT", f"{path}?dry_run=true", json=entry())
     assert (dry.status_code, dry.json()["is_dry_run"]) == (200, True), dry.text

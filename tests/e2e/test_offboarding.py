@@ -12,9 +12,9 @@ from typing import Any
 import openai
 import pytest
 
+from lives import Made, put, say_hello, succeeds
 from stack import ROOT, Caller, Stack
-from test_tasks import ask, begin, ended, lob, wanted  # noqa: F401
-from test_tenants import Made, admin, made, put, say_hello, succeeds  # noqa: F401
+from tasks import ask, begin, ended, wanted
 from waiting import until
 
 Json = dict[str, Any]
@@ -39,7 +39,7 @@ def copied(stack: Stack, key: str, folder: Path) -> Path:
     return folder
 
 
-def machine_of(stack: Stack, admin: Caller, task: Json) -> Caller:  # noqa: F811
+def machine_of(stack: Stack, admin: Caller, task: Json) -> Caller:
     """The program that a task made, with a token."""
     (client,) = admin.send("POST", f"/tasks/{task['task_id']}/credentials").json()["data"]
     return Caller(stack, task["tenant_id"], task["lob_id"], stack.client_credentials(client), client["client_id"])
@@ -47,9 +47,9 @@ def machine_of(stack: Stack, admin: Caller, task: Json) -> Caller:  # noqa: F811
 
 def test_a_tenant_goes_with_evidence(
     stack: Stack,
-    admin: Caller,  # noqa: F811
-    made: Made,  # noqa: F811
-    lob: str,  # noqa: F811
+    admin: Caller,
+    made: Made,
+    lob: str,
     tmp_path: Path,
 ) -> None:
     body = wanted(made, lob)
@@ -107,9 +107,9 @@ def test_a_tenant_goes_with_evidence(
 
 def test_what_is_called_off_is_given_back(
     stack: Stack,
-    admin: Caller,  # noqa: F811
-    made: Made,  # noqa: F811
-    lob: str,  # noqa: F811
+    admin: Caller,
+    made: Made,
+    lob: str,
 ) -> None:
     body = wanted(made, lob)
     machine = machine_of(stack, admin, ended(admin, begin(admin, body)))

@@ -9,68 +9,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
 from boto3.dynamodb.conditions import Key
 
+from aws_callers import Role, token
 from functions import Functions
+from lives import Made, make_lob, make_tenant, new, say_hello, succeeds
 from stack import Caller, Stack
-from test_aws_roles import Role, make_role, token  # noqa: F401
-from test_tenants import MODEL, Made, admin, made, make_lob, make_tenant, new, say_hello, succeeds  # noqa: F401
+from tasks import OVER, ask, begin, ended, wanted
 from waiting import until
 
 Json = dict[str, Any]
-OVER = {"succeeded", "failed", "cancelled"}
-#: Seconds in which a tenant is made.
-ONBOARDED_WITHIN = 60
 #: Tenants that are made at once.
 MANY = 100
-
-
-def wanted(made: Made, lob: str, **more: Any) -> Json:
-    """A whole tenant in one document."""
-    tenant = new("tenant")
-    made.tenants.append(tenant)
-    address = f"{tenant}@initech.example"
-    made.people.append(address)
-    return {
-        "kind": "onboard",
-        "tenant_id": tenant,
-        "tenant": {"name": "Initech", "lob_id": lob, "models": [MODEL]},
-        "limits": [{"id": "month", "metric": "cost", "period": "month", "amount": 5_000_000_000}],
-        "users": [{"email": address, "roles": ["developer", "tenant_admin"]}],
-        "clients": [{"name": "Nightly"}],
-        **more,
-    }
-
-
-def ask(admin: Caller, body: Json, **headers: str) -> httpx2.Response:
-    """Asks for a task."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return admin.send("POST", "/tasks", json=body, headers=named)
-
-
-def begin(admin: Caller, body: Json) -> str:
-    """The id of a new task."""
-    answer = ask(admin, body)
-    assert answer.status_code == 202, answer.text
-    assert answer.headers["location"].endswith(answer.json()["task_id"])
-    return str(answer.json()["task_id"])
-
-
-def ended(admin: Caller, task_id: str, timeout_s: float = ONBOARDED_WITHIN) -> Json:
-    """A task when it is over."""
-
-    def look() -> Json | None:
-        answer = admin.send("GET", f"/tasks/{task_id}")
-        assert answer.status_code == 200, answer.text
-        task: Json = answer.json()
-        return task if task["state"] in OVER else None
-
-    found = until(look, f"task {task_id} to end", timeout_s)
-    assert found
-    return found
 
 
 def states(task: Json) -> dict[str, str]:
@@ -102,18 +54,12 @@ def nothing_is_left(stack: Stack, body: Json) -> None:
         assert groups == []
 
 
-@pytest.fixture
-def lob(admin: Caller, made: Made) -> str:  # noqa: F811
-    """A line of business of this test."""
-    return make_lob(admin, made)
-
-
 def test_a_tenant_is_made_from_one_document_and_calls_in_three_ways(
     stack: Stack,
-    admin: Caller,  # noqa: F811
-    made: Made,  # noqa: F811
+    admin: Caller,
+    made: Made,
     lob: str,
-    make_role: Callable[..., Role],  # noqa: F811
+    make_role: Callable[..., Role],
 ) -> None:
     role = make_role()
     account = stack.outputs["TenantAccessRoleArn"].split(":")[4]
@@ -155,7 +101,7 @@ def test_a_tenant_is_made_from_one_document_and_calls_in_three_ways(
     assert stack.person("acme", "tenant_admin").send("GET", f"/tasks/{task['task_id']}").status_code == 404
 
 
-def test_a_request_that_is_sent_again_makes_one_tenant(admin: Caller, made: Made, lob: str) -> None:  # noqa: F811
+def test_a_request_that_is_sent_again_makes_one_tenant(admin: Caller, made: Made, lob: str) -> None:
     body, key = wanted(made, lob), secrets.token_hex(16)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: ask(admin, body, idempotency_key=key), range(8)))
@@ -174,8 +120,8 @@ def test_a_request_that_is_sent_again_makes_one_tenant(admin: Caller, made: Made
 
 def test_what_cannot_be_made_leaves_nothing(
     stack: Stack,
-    admin: Caller,  # noqa: F811
-    made: Made,  # noqa: F811
+    admin: Caller,
+    made: Made,
     lob: str,
 ) -> None:
     other = make_tenant(admin, made, lob)
@@ -191,7 +137,7 @@ def test_what_cannot_be_made_leaves_nothing(
     assert [it["role_name"] for it in kept] == [role["role_name"]]
 
 
-def test_a_task_is_called_off(stack: Stack, admin: Caller, made: Made, lob: str) -> None:  # noqa: F811
+def test_a_task_is_called_off(stack: Stack, admin: Caller, made: Made, lob: str) -> None:
     # Twenty clients take a while.
     body = wanted(made, lob, clients=[{"name": f"client-{number}"} for number in range(20)])
     task_id = begin(admin, body)
@@ -207,8 +153,8 @@ def test_a_task_is_called_off(stack: Stack, admin: Caller, made: Made, lob: str)
 
 def test_a_tenant_moves_between_lines_of_business(
     stack: Stack,
-    admin: Caller,  # noqa: F811
-    made: Made,  # noqa: F811
+    admin: Caller,
+    made: Made,
     lob: str,
 ) -> None:
     to = make_lob(admin, made)
@@ -233,7 +179,7 @@ def test_a_tenant_moves_between_lines_of_business(
     assert admin.send("GET", f"/tenants/{tenant}").json()["lob_id"] == to
 
 
-def test_many_tenants_are_made_at_once(admin: Caller, made: Made, lob: str) -> None:  # noqa: F811
+def test_many_tenants_are_made_at_once(admin: Caller, made: Made, lob: str) -> None:
     bodies = [wanted(made, lob) for _ in range(MANY)]
     began = time.monotonic()
     with ThreadPoolExecutor(MANY) as threads:
@@ -259,8 +205,8 @@ def killer(functions: Functions) -> Iterator[Callable[[], bool]]:
 @pytest.mark.parametrize("is_cancelled", [False, True], ids=["to its end", "called off"])
 def test_killed_again_and_again_it_ends_complete_or_clean(
     stack: Stack,
-    admin: Caller,  # noqa: F811
-    made: Made,  # noqa: F811
+    admin: Caller,
+    made: Made,
     lob: str,
     killer: Callable[[], bool],
     is_cancelled: bool,
@@ -295,7 +241,7 @@ def test_killed_again_and_again_it_ends_complete_or_clean(
         nothing_is_left(stack, body)
 
 
-def test_what_makes_no_sense_is_named(admin: Caller, made: Made, lob: str) -> None:  # noqa: F811
+def test_what_makes_no_sense_is_named(admin: Caller, made: Made, lob: str) -> None:
     body = wanted(made, lob)
     for change, param in [
         ({"kind": "explode"}, "kind"),
