@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -106,3 +107,44 @@ def test_a_model_lives(admin: Caller, other_admin: Caller, tenants: Tenants, tun
     retired = admin.send("POST", f"{path}/stage", json={"stage": "retired"}, headers={"if-match": back.headers["etag"]})
     assert retired.status_code == 200, retired.text
     until(lambda: refusal(caller, tuned) == "model_retired", "the model to be called no more", KNOWN_WITHIN)
+
+
+def test_a_tenant_asks_for_a_model_and_is_given_it(admin: Caller, tenants: Tenants) -> None:
+    wanted = "nova-lite"
+    caller = tenants.tenant(tenants.lob(), [MODEL])
+    developer, lob_admin = tenants.person(caller, "developer"), tenants.person(caller, "lob_admin")
+    path = f"/tenants/{caller.tenant_id}/model-requests"
+    assert refusal(developer, wanted) == "model_not_found"
+    asked = developer.send("POST", path, json={"model": wanted, "reason": "It answers sooner."})
+    assert (asked.status_code, asked.json()["status"]) == (201, "requested"), asked.text
+    request = f"{path}/{asked.json()['id']}"
+    again = developer.send("POST", path, json={"model": wanted, "reason": "It answers sooner."})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "requested_already"), again.text
+    own = developer.send("POST", f"{request}/approve")
+    assert own.status_code == 403, own.text
+    assert refusal(developer, wanted) == "model_not_found"
+
+    # Several decide at once: one does, and the next call is served.
+    deciders = [lob_admin, admin, lob_admin, admin]
+    with ThreadPoolExecutor(len(deciders)) as pool:
+        answers = list(pool.map(lambda decider: decider.send("POST", f"{request}/approve", json={"note": "For a month."}), deciders))
+    assert sorted(answer.status_code for answer in answers)[1:] == [409, 409, 409], [answer.text for answer in answers]
+    granted = next(answer for answer in answers if answer.status_code != 409)
+    assert (granted.status_code, granted.json()["status"], granted.json()["note"]) == (200, "approved", "For a month."), granted.text
+    assert refusal(developer, wanted) is None
+    [listed] = developer.send("GET", path).json()["data"]
+    assert listed == granted.json()
+    history = lob_admin.send("GET", f"/tenants/{caller.tenant_id}/history").json()["data"]
+    actions = [(entry["action"], entry["is_allowed"]) for entry in history]
+    assert actions == [
+        ("model_request.approved", True),
+        ("model_request.approved", False),
+        ("model_request.requested", True),
+    ]
+
+    # What is rejected is not called, and may be asked for again.
+    other = developer.send("POST", path, json={"model": "claude-haiku-4-5", "reason": "To compare."}).json()
+    rejected = lob_admin.send("POST", f"{path}/{other['id']}/reject", json={"note": "Too dear."})
+    assert (rejected.status_code, rejected.json()["status"]) == (200, "rejected"), rejected.text
+    assert refusal(developer, "claude-haiku-4-5") == "model_not_found"
+    assert lob_admin.send("POST", f"{path}/{other['id']}/approve").json()["error"]["code"] == "already_decided"

@@ -168,7 +168,7 @@ def named(tenant_id: str, lob_id: str, client_id: str) -> dict[tuple[str, str], 
             f"lobs/{lob_id}",
         )
     ]
-    tenant, admin = f"/tenants/{tenant_id}", ("users", "clients", "aws-roles", "issuers")
+    tenant, admin = f"/tenants/{tenant_id}", ("users", "clients", "aws-roles", "issuers", "model-requests")
     administration = {
         ("GET", "/v1/tenants/{tenant_id}"): [tenant],
         ("PUT", "/v1/tenants/{tenant_id}"): [tenant, f"{tenant}?dry_run=true"],
@@ -177,6 +177,11 @@ def named(tenant_id: str, lob_id: str, client_id: str) -> dict[tuple[str, str], 
         **{("GET", f"/v1/tenants/{{tenant_id}}/{it}"): [f"{tenant}/{it}"] for it in admin},
         **{(method, "/v1/tenants/{tenant_id}/users/{username}"): [f"{tenant}/users/a%40b.example"] for method in ("PUT", "DELETE")},
         ("POST", "/v1/tenants/{tenant_id}/clients"): [f"{tenant}/clients"],
+        ("POST", "/v1/tenants/{tenant_id}/model-requests"): [f"{tenant}/model-requests"],
+        **{
+            ("POST", f"/v1/tenants/{{tenant_id}}/model-requests/{{request_id}}/{it}"): [f"{tenant}/model-requests/r1/{it}"]
+            for it in ("approve", "reject")
+        },
         ("DELETE", "/v1/tenants/{tenant_id}/clients/{client_id}"): [f"{tenant}/clients/{client_id}"],
         ("POST", "/v1/tenants/{tenant_id}/clients/{client_id}/rotate"): [f"{tenant}/clients/{client_id}/rotate"],
         **{

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use admission::{AuditEntry, LimitRule, StoreError};
+use admission::{AuditEntry, LimitRule, RequestStatus, StoreError};
 use tenancy::{AwsRole, LobId, ModelId, PrincipalId, TenantId};
 
 use crate::callers::{MachineClient, NewSecret, Secret};
 use crate::issuers::RegisteredIssuer;
 use crate::task::Unfinished;
 use crate::{
-    AdministrationStore, LobChange, LobState, TenantChange, TenantPage, TenantState, TenantsAsked,
-    User, UserPool, UserPoolError, Version,
+    AdministrationStore, LobChange, LobState, ModelRequest, TenantChange, TenantPage, TenantState,
+    TenantsAsked, User, UserPool, UserPoolError, Version,
 };
 
 /// What the table holds.
@@ -25,6 +25,8 @@ pub struct Data {
     pub lobs: BTreeMap<LobId, LobState>,
     /// Registered models.
     pub models: BTreeSet<ModelId>,
+    /// Models that tenants asked for.
+    pub model_requests: BTreeMap<(TenantId, String), ModelRequest>,
     /// Versions of tenants.
     pub versions: BTreeMap<(TenantId, u64), Version>,
     /// Audit entries with the partition they are in, oldest first.
@@ -62,6 +64,19 @@ impl FakeTable {
             return Err(StoreError { operation, subject: "a test".to_owned(), source });
         }
         Ok(data)
+    }
+}
+
+impl Data {
+    /// Writes a request, unless somebody decided on it before.
+    fn decide(&mut self, tenant_id: &TenantId, request: &ModelRequest) -> bool {
+        let key = (tenant_id.clone(), request.id.clone());
+        let found = self.model_requests.get(&key);
+        let is_open = found.is_none_or(|found| found.status == RequestStatus::Requested);
+        if is_open {
+            self.model_requests.insert(key, request.clone());
+        }
+        is_open
     }
 }
 
@@ -126,6 +141,9 @@ impl AdministrationStore for FakeTable {
         if found != before {
             return Ok(false);
         }
+        if change.granted.as_ref().is_some_and(|it| !data.decide(&change.tenant_id, it)) {
+            return Ok(false);
+        }
         let version = before.unwrap_or(0) + 1;
         let id = change.tenant_id.clone();
         if let Some(before) = &change.before {
@@ -162,6 +180,26 @@ impl AdministrationStore for FakeTable {
         data.lobs.insert(change.lob_id.clone(), state);
         data.audit.push((change.lob_id.to_string(), change.entry.clone()));
         data.unfinished.insert(change.unfinished.task.subject(), change.unfinished.clone());
+        Ok(true)
+    }
+
+    async fn model_requests(&self, tenant_id: &TenantId) -> Result<Vec<ModelRequest>, StoreError> {
+        let data = self.works("model_requests")?;
+        let own = data.model_requests.iter().rev().filter(|((owner, _), _)| owner == tenant_id);
+        Ok(own.map(|(_, request)| request.clone()).collect())
+    }
+
+    async fn put_model_request(
+        &self,
+        tenant_id: &TenantId,
+        request: &ModelRequest,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut data = self.works("put_model_request")?;
+        if !data.tenants.contains_key(tenant_id) || !data.decide(tenant_id, request) {
+            return Ok(false);
+        }
+        data.audit.push((tenant_id.to_string(), entry.clone()));
         Ok(true)
     }
 

@@ -12,6 +12,7 @@ mod document;
 #[cfg(feature = "fakes")]
 pub mod fakes;
 mod issuers;
+mod model_request;
 mod port;
 mod task;
 mod validation;
@@ -24,6 +25,7 @@ pub use callers::{
 pub use difference::{Difference, differences};
 pub use document::{Branding, Contact, LobDocument, TenantDocument};
 pub use issuers::{RegisteredIssuer, check_issuer};
+pub use model_request::ModelRequest;
 pub use port::{
     AdministrationStore, LobChange, LobState, Suspension, TenantChange, TenantPage, TenantState,
     TenantsAsked, User, UserPool, UserPoolError, Version,

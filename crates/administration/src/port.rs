@@ -12,7 +12,7 @@ use tenancy::{AwsRole, LobId, ModelId, PrincipalId, Status, TenantId};
 use crate::callers::{MachineClient, NewSecret, Secret};
 use crate::issuers::RegisteredIssuer;
 use crate::task::Unfinished;
-use crate::{LobDocument, TenantDocument};
+use crate::{LobDocument, ModelRequest, TenantDocument};
 
 /// Why a tenant is not served, since when and by whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub struct TenantChange {
     pub status: Status,
     /// Why not.
     pub suspension: Option<Suspension>,
+    /// The request that it grants; the change is refused if somebody decided on it before.
+    pub granted: Option<ModelRequest>,
     /// The note that its meter has to know.
     pub unfinished: Unfinished,
     /// Who changes it, and what.
@@ -170,6 +172,21 @@ pub trait AdministrationStore: Send + Sync {
     fn change_lob(
         &self,
         change: &LobChange,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The models that a tenant asked for, the latest first.
+    fn model_requests(
+        &self,
+        tenant_id: &TenantId,
+    ) -> impl Future<Output = Result<Vec<ModelRequest>, StoreError>> + Send;
+
+    /// Writes a request that is new, or rejected, in one write with its audit entry; whether the tenant
+    /// is there and nobody decided on it before.
+    fn put_model_request(
+        &self,
+        tenant_id: &TenantId,
+        request: &ModelRequest,
+        entry: &AuditEntry,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// A version of a tenant; `None` if that is none in which its document changed.

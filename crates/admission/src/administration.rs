@@ -71,7 +71,7 @@ pub struct RaiseRequest {
     /// When it was asked for.
     pub requested_at: Timestamp,
     /// What became of it.
-    pub status: RaiseStatus,
+    pub status: RequestStatus,
     /// Who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<PrincipalId>,
@@ -83,7 +83,7 @@ pub struct RaiseRequest {
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RaiseStatus {
+pub enum RequestStatus {
     /// Nobody has decided yet.
     Requested,
     /// It was granted.

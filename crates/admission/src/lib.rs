@@ -25,7 +25,7 @@ mod store;
 mod sweep;
 
 pub use administration::{
-    AuditEntry, LimitChange, LimitOwner, LimitSet, LimitStore, RaiseRequest, RaiseStatus,
+    AuditEntry, LimitChange, LimitOwner, LimitSet, LimitStore, RaiseRequest, RequestStatus,
     finish_change, settled, used_of,
 };
 pub use admit::{Admitted, Refusal, admit};

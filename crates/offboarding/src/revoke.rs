@@ -178,6 +178,7 @@ async fn set_status(
             before: Some(state),
             status,
             suspension: suspension.clone(),
+            granted: None,
             unfinished: Unfinished {
                 id: world.new_id(),
                 since: world.now(),

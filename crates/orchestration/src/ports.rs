@@ -74,6 +74,7 @@ where
             document,
             status,
             suspension,
+            granted: None,
             unfinished: self.renewal(task),
             entry: AuditEntry { version: Some(version), ..entry },
         };

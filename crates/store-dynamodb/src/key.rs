@@ -48,6 +48,8 @@ pub(crate) const CLIENT: &str = "CLIENT#";
 pub(crate) const AWS_ROLE: &str = "AWSROLE#";
 /// Sort key prefix of OIDC issuers in [`callers`] and in the organisation's partition.
 pub(crate) const ISSUER: &str = "ISSUER#";
+/// Sort key prefix of models that a tenant asks for.
+pub(crate) const MODEL_REQUEST: &str = "MODELREQUEST#";
 
 pub(crate) type Key = HashMap<String, AttributeValue>;
 

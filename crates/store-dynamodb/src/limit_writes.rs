@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 
-use admission::{AuditEntry, LimitChange, LimitOwner, RaiseRequest, RaiseStatus, StoreError};
+use admission::{AuditEntry, LimitChange, LimitOwner, RaiseRequest, RequestStatus, StoreError};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -68,7 +68,7 @@ impl LimitTables {
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(
                 ":requested",
-                serde_dynamo::to_attribute_value(RaiseStatus::Requested)?,
+                serde_dynamo::to_attribute_value(RequestStatus::Requested)?,
             )
             .build()?;
         Ok(TransactWriteItem::builder().put(put).build())

@@ -73,6 +73,8 @@ pub enum Permission {
     ManagePrices,
     /// See every registered model, and how it was.
     ReadRegistry,
+    /// Ask for a model that the tenant may not call yet.
+    RequestModel,
     /// Register models, change them, and decide which are called.
     ManageModels,
     /// See the tenant's statements.
@@ -122,7 +124,7 @@ pub struct PermissionDenied {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::InvokeModel,
         Self::ListModels,
         Self::ReadOwnUsage,
@@ -138,6 +140,7 @@ impl Permission {
         Self::ReadPrices,
         Self::ManagePrices,
         Self::ReadRegistry,
+        Self::RequestModel,
         Self::ManageModels,
         Self::ReadStatements,
         Self::ManageBilling,
@@ -171,6 +174,7 @@ impl Permission {
             Self::ReadPrices => "see prices",
             Self::ManagePrices => "change prices",
             Self::ReadRegistry => "see the registry of models",
+            Self::RequestModel => "ask for a model",
             Self::ManageModels => "register or change models",
             Self::ReadStatements => "see statements",
             Self::ManageBilling => "close months or post credits",
@@ -198,7 +202,7 @@ impl Permission {
         }
         match self {
             Self::ListModels | Self::ReadOwnUsage | Self::ReadPrices | Self::ReadTenant => true,
-            Self::RequestRaise => role != Role::Auditor,
+            Self::RequestRaise | Self::RequestModel => role != Role::Auditor,
             Self::InvokeModel => !matches!(role, Role::Viewer | Role::Auditor),
             Self::ReadTenantUsage | Self::ReadLimits => matches!(
                 role,
@@ -237,7 +241,10 @@ impl Permission {
     fn is_within(self, scope: Scope) -> bool {
         match scope {
             Scope::Invoke => {
-                matches!(self, Self::InvokeModel | Self::ListModels | Self::RequestRaise)
+                matches!(
+                    self,
+                    Self::InvokeModel | Self::ListModels | Self::RequestRaise | Self::RequestModel
+                )
             }
             Scope::Read => self.is_read(),
             Scope::Admin => self != Self::InvokeModel,
@@ -263,6 +270,7 @@ impl Permission {
             | Self::ReadAudit => true,
             Self::InvokeModel
             | Self::RequestRaise
+            | Self::RequestModel
             | Self::ManageMemberLimits
             | Self::ManageTenantLimits
             | Self::ManageLobLimits
@@ -456,6 +464,7 @@ mod tests {
                 "OLTDVMAB- -ra ReadPrices",
                 "O-------- --a ManagePrices",
                 "OL-----B- -ra ReadRegistry",
+                "OLTDVM--- i-a RequestModel",
                 "O-------- --a ManageModels",
                 "OLT---AB- -ra ReadStatements",
                 "O-------- --a ManageBilling",

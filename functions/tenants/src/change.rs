@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use administration::{
-    AdministrationStore, Difference, Suspension, Task, TenantChange, TenantDocument, TenantState,
-    UserPool, differences, read_tenant,
+    AdministrationStore, Difference, ModelRequest, Suspension, Task, TenantChange, TenantDocument,
+    TenantState, UserPool, differences, read_tenant,
 };
 use http::{Response, StatusCode};
 use http_api::{
@@ -94,7 +94,7 @@ async fn apply(
     }
     let (status, suspension) = (tenant.now.status, tenant.now.suspension.clone());
     let values = (json!(tenant.now.document), json!(document));
-    let change = NewState { document, status, suspension, values };
+    let change = NewState { document, status, suspension, granted: None, values };
     let after = write(state, context, &tenant.id, Some(tenant.now), (action, change)).await?;
     Ok(changed(after.1, context, &after.0, &changes, false))
 }
@@ -158,7 +158,8 @@ async fn create(
         return Ok(changed(StatusCode::OK, context, &after, &changes, true));
     }
     let values = (Value::Null, json!(document));
-    let change = NewState { document, status: Status::Active, suspension: None, values };
+    let change =
+        NewState { document, status: Status::Active, suspension: None, granted: None, values };
     let (after, status) = write(state, context, &id, None, ("tenant.created", change)).await?;
     let status = if status == StatusCode::OK { StatusCode::CREATED } else { status };
     Ok(changed(status, context, &after, &changes, false))
@@ -219,21 +220,23 @@ async fn set_status(
         (json!({"status": tenant.now.status}), json!({"status": status, "reason": reason}));
     let changes = differences(&json!({"status": tenant.now.status}), &json!({"status": status}));
     let document = tenant.now.document.clone();
-    let change = NewState { document, status, suspension, values };
+    let change = NewState { document, status, suspension, granted: None, values };
     let after = write(state, context, &tenant.id, Some(tenant.now), (action, change)).await?;
     Ok(changed(after.1, context, &after.0, &changes, false))
 }
 
 /// What a tenant is to be, and what the audit entry says of it.
-struct NewState {
-    document: TenantDocument,
-    status: Status,
-    suspension: Option<Suspension>,
-    values: (Value, Value),
+pub(crate) struct NewState {
+    pub(crate) document: TenantDocument,
+    pub(crate) status: Status,
+    pub(crate) suspension: Option<Suspension>,
+    /// The request that is granted by it.
+    pub(crate) granted: Option<ModelRequest>,
+    pub(crate) values: (Value, Value),
 }
 
 /// Writes a change and makes it effective: 202 if that is not done yet.
-async fn write(
+pub(crate) async fn write(
     state: &State<impl AdministrationStore, impl UserPool>,
     context: &TenantContext,
     id: &TenantId,
@@ -250,6 +253,7 @@ async fn write(
         document: new.document,
         status: new.status,
         suspension: new.suspension,
+        granted: new.granted,
         unfinished,
         entry,
     };

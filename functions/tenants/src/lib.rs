@@ -10,6 +10,7 @@ mod environment;
 mod issuers;
 mod lobs;
 mod members;
+mod model_requests;
 mod route;
 mod schedule;
 mod tenants;
@@ -145,6 +146,14 @@ async fn serve_tenant(
         }
         OfTenant::AwsRole { account_id, role_name } => {
             Box::pin(aws_roles::remove(state, context, id, (&account_id, &role_name), ask)).await
+        }
+        OfTenant::ModelRequests if method == Method::POST => {
+            Box::pin(model_requests::ask(state, context, id, ask)).await
+        }
+        OfTenant::ModelRequests => Box::pin(model_requests::list(state, context, id, ask)).await,
+        OfTenant::ModelRequest { request_id, is_approved } => {
+            let request = (id, request_id.as_str());
+            Box::pin(model_requests::decide(state, context, request, is_approved, ask)).await
         }
         OfTenant::Issuers => Box::pin(issuers::list(state, context, Some(id), ask)).await,
         OfTenant::Issuer(issuer) => {

@@ -53,6 +53,13 @@ pub(crate) enum OfTenant {
     Issuers,
     /// `../issuers/{issuer_id}`
     Issuer(String),
+    /// `../model-requests`
+    ModelRequests,
+    /// `../model-requests/{request_id}/approve` and `/reject`
+    ModelRequest {
+        request_id: String,
+        is_approved: bool,
+    },
 }
 
 impl Route {
@@ -102,6 +109,11 @@ impl OfTenant {
             },
             ["issuers"] => Self::Issuers,
             ["issuers", id] => Self::Issuer((*id).to_owned()),
+            ["model-requests"] => Self::ModelRequests,
+            ["model-requests", id, decision @ ("approve" | "reject")] => Self::ModelRequest {
+                request_id: (*id).to_owned(),
+                is_approved: *decision == "approve",
+            },
             _ => return None,
         })
     }
@@ -111,9 +123,13 @@ impl OfTenant {
             Self::Itself => &[Method::GET, Method::PUT],
             Self::History | Self::Users | Self::AwsRoles | Self::Issuers => &[Method::GET],
             Self::Issuer(_) => &[Method::GET, Method::PUT, Method::DELETE],
-            Self::Rollback | Self::Suspend | Self::Resume | Self::Rotate(_) => &[Method::POST],
+            Self::Rollback
+            | Self::Suspend
+            | Self::Resume
+            | Self::Rotate(_)
+            | Self::ModelRequest { .. } => &[Method::POST],
             Self::User(_) | Self::AwsRole { .. } => &[Method::PUT, Method::DELETE],
-            Self::Clients => &[Method::GET, Method::POST],
+            Self::Clients | Self::ModelRequests => &[Method::GET, Method::POST],
             Self::Client(_) => &[Method::DELETE],
         }
     }

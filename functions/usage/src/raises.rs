@@ -1,7 +1,7 @@
 //! Raises: more of a limit for a time, asked for by whoever needs it, granted by whoever sets it.
 
 use admission::{
-    LimitChange, LimitOwner, LimitRule, Raise, RaiseRequest, RaiseStatus, max_amount, timestamp,
+    LimitChange, LimitOwner, LimitRule, Raise, RaiseRequest, RequestStatus, max_amount, timestamp,
     whole, with_raise,
 };
 use http::{Response, StatusCode};
@@ -81,7 +81,7 @@ pub(crate) async fn decide(
         let Some(asked) = found.into_iter().find(|raise| raise.id == id) else {
             return Err(ApiError::not_found("raise", id));
         };
-        if asked.status != RaiseStatus::Requested {
+        if asked.status != RequestStatus::Requested {
             return Err(decided_already(&asked));
         }
         let is_own = asked.requested_by == context.principal.id
@@ -93,7 +93,7 @@ pub(crate) async fn decide(
         }
         let now = (state.now)();
         let decided = RaiseRequest {
-            status: if is_approval { RaiseStatus::Approved } else { RaiseStatus::Rejected },
+            status: if is_approval { RequestStatus::Approved } else { RequestStatus::Rejected },
             decided_by: Some(context.principal.id.clone()),
             decided_at: Some(now),
             ..asked.clone()
@@ -125,7 +125,7 @@ pub(crate) async fn decide(
 }
 
 fn decided_already(raise: &RaiseRequest) -> ApiError {
-    let how = if raise.status == RaiseStatus::Approved { "granted" } else { "rejected" };
+    let how = if raise.status == RequestStatus::Approved { "granted" } else { "rejected" };
     let message = format!("The raise `{}` was {how} already.", raise.id);
     ApiError::new(FaultKind::Conflict, "already_decided", message).never_retried()
 }
@@ -226,7 +226,7 @@ fn wanted(
         requested_by: context.principal.id.clone(),
         requested_by_tenant: context.tenant_id.clone(),
         requested_at: now,
-        status: RaiseStatus::Requested,
+        status: RequestStatus::Requested,
         decided_by: None,
         decided_at: None,
     })

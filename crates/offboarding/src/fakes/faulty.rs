@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use administration::fakes::{FakePool, FakeTable};
 use administration::{
-    AdministrationStore, LobChange, LobState, MachineClient, NewSecret, RegisteredIssuer, Secret,
-    TenantChange, TenantPage, TenantState, TenantsAsked, Unfinished, User, UserPool, UserPoolError,
-    Version,
+    AdministrationStore, LobChange, LobState, MachineClient, ModelRequest, NewSecret,
+    RegisteredIssuer, Secret, TenantChange, TenantPage, TenantState, TenantsAsked, Unfinished,
+    User, UserPool, UserPoolError, Version,
 };
 use admission::{AuditEntry, StoreError};
 use bytes::Bytes;
@@ -87,6 +87,17 @@ impl AdministrationStore for Faulty<FakeTable> {
     }
     async fn change_lob(&self, change: &LobChange) -> Result<bool, StoreError> {
         pass!(self.change_lob(change), store_error)
+    }
+    async fn model_requests(&self, id: &TenantId) -> Result<Vec<ModelRequest>, StoreError> {
+        pass!(self.model_requests(id), store_error)
+    }
+    async fn put_model_request(
+        &self,
+        id: &TenantId,
+        request: &ModelRequest,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        pass!(self.put_model_request(id, request, entry), store_error)
     }
     async fn version(&self, id: &TenantId, version: u64) -> Result<Option<Version>, StoreError> {
         pass!(self.version(id, version), store_error)

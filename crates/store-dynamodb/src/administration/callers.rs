@@ -43,7 +43,7 @@ impl Administration {
         partition: String,
         prefix: &str,
     ) -> Result<Vec<T>, StoreError> {
-        let operation = "list callers";
+        let operation = "list what belongs to a tenant";
         let items = self.items(operation, partition.clone(), prefix).await?;
         let read = items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>();
         read.map_err(|error| store_error(operation, &partition, error))

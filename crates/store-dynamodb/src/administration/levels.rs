@@ -139,6 +139,9 @@ impl Administration {
             before.unwrap_or(0).saturating_add(1),
             &change.document,
         )?);
+        if let Some(request) = &change.granted {
+            writes.push(self.put_undecided(id, request)?);
+        }
         writes.push(self.put(note_item(&change.unfinished)?)?);
         writes.push(audit_put(&self.table, key::tenant(id), &change.entry)?);
         Ok(writes)

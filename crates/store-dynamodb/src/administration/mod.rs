@@ -10,6 +10,7 @@ mod callers;
 mod issuers;
 mod levels;
 mod listing;
+mod model_requests;
 mod notes;
 #[cfg(feature = "orchestration")]
 mod onboarding;
@@ -21,8 +22,8 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use administration::{
-    AdministrationStore, LobChange, LobState, MachineClient, RegisteredIssuer, TenantChange,
-    TenantPage, TenantState, TenantsAsked, Unfinished, Version,
+    AdministrationStore, LobChange, LobState, MachineClient, ModelRequest, RegisteredIssuer,
+    TenantChange, TenantPage, TenantState, TenantsAsked, Unfinished, Version,
 };
 use admission::{AuditEntry, LimitStore as _, StoreError};
 use aws_sdk_dynamodb::Client;
@@ -133,6 +134,19 @@ impl AdministrationStore for Administration {
 
     async fn change_lob(&self, change: &LobChange) -> Result<bool, StoreError> {
         Box::pin(self.write_lob(change)).await
+    }
+
+    async fn model_requests(&self, tenant_id: &TenantId) -> Result<Vec<ModelRequest>, StoreError> {
+        Box::pin(self.list_model_requests(tenant_id)).await
+    }
+
+    async fn put_model_request(
+        &self,
+        tenant_id: &TenantId,
+        request: &ModelRequest,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        Box::pin(self.write_model_request(tenant_id, request, entry)).await
     }
 
     async fn version(

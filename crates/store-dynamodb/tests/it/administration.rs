@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use administration::{
-    AdministrationStore as _, LobChange, LobDocument, MachineClient, RegisteredIssuer, Suspension,
-    Task, TenantChange, TenantDocument, TenantState, TenantsAsked, Unfinished, new_aws_role,
+    AdministrationStore as _, LobChange, LobDocument, MachineClient, ModelRequest,
+    RegisteredIssuer, Suspension, Task, TenantChange, TenantDocument, TenantState, TenantsAsked,
+    Unfinished, new_aws_role,
 };
-use admission::{AuditEntry, Calendar};
+use admission::{AuditEntry, Calendar, RequestStatus};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -80,6 +81,7 @@ fn change(
         document,
         status: Status::Active,
         suspension: None,
+        granted: None,
         unfinished: note(&format!("n{number}"), Task::RenewTenant { tenant_id: tenant_id(id) }),
         entry: entry(number, &format!("tenants/{id}")),
     }
@@ -300,6 +302,56 @@ async fn an_aws_role_is_one_tenants() {
     assert!(store.delete_aws_role(&changed, &entry(5, "x")).await.unwrap());
     assert_eq!(directory.aws_role("111122223333", "batch").await.unwrap(), None);
     assert!(store.put_aws_role(&others, &entry(6, "x")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_for_a_model_is_decided_once() {
+    let (client, store) = tables().await;
+    let id = tenant_id("acme");
+    let request = |id: &str, status: RequestStatus| ModelRequest {
+        id: id.to_owned(),
+        model: "opus".parse().unwrap(),
+        reason: "Longer contracts.".to_owned(),
+        requested_by: "u-1".to_owned().try_into().unwrap(),
+        requested_by_tenant: tenant_id("acme"),
+        requested_at: "2026-11-23T12:00:00Z".parse().unwrap(),
+        status,
+        decided_by: None,
+        decided_at: None,
+        note: None,
+    };
+    let (first, second) =
+        (request("r1", RequestStatus::Requested), request("r2", RequestStatus::Requested));
+    assert!(!store.put_model_request(&id, &first, &entry(1, "x")).await.unwrap(), "no such tenant");
+    assert!(store.change_tenant(&change("acme", None, document("Acme"), 2)).await.unwrap());
+    assert!(store.put_model_request(&id, &first, &entry(3, "x")).await.unwrap());
+    assert!(store.put_model_request(&id, &second, &entry(4, "x")).await.unwrap());
+    assert_eq!(store.model_requests(&id).await.unwrap(), [second, first]);
+    assert_eq!(store.model_requests(&tenant_id("acme-2")).await.unwrap(), []);
+
+    // Granted in the write that changes the list; once rejected, neither of them is written.
+    let mut richer = document("Acme");
+    richer.models.insert("opus".parse().unwrap());
+    let now = store.tenant(&id).await.unwrap();
+    let granted = request("r1", RequestStatus::Approved);
+    let granting =
+        TenantChange { granted: Some(granted.clone()), ..change("acme", now, richer.clone(), 5) };
+    assert!(store.change_tenant(&granting).await.unwrap());
+    let rejected = request("r2", RequestStatus::Rejected);
+    assert!(store.put_model_request(&id, &rejected, &entry(6, "x")).await.unwrap());
+    let now = store.tenant(&id).await.unwrap();
+    let late = request("r2", RequestStatus::Approved);
+    let late = TenantChange { granted: Some(late), ..change("acme", now, document("Other"), 7) };
+    assert!(!store.change_tenant(&late).await.unwrap());
+    assert_eq!(store.tenant(&id).await.unwrap().unwrap().document, richer);
+    assert!(
+        !store
+            .put_model_request(&id, &request("r1", RequestStatus::Rejected), &entry(8, "x"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(store.model_requests(&id).await.unwrap(), [rejected, granted]);
+    assert!(get(&client, TENANCY, "TENANT#acme", "MODELREQUEST#r1").await.is_some());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use admission::{
     Alert, AlertOutbox as _, AlertStore as _, AuditEntry, Calendar, Cap, Counter, LimitChange,
     LimitOwner, LimitRule, LimitStore as _, MeterLayout, Metric, Minute, ModelSelector, Period,
-    RaiseRequest, RaiseStatus, Scope, finish_change,
+    RaiseRequest, RequestStatus, Scope, finish_change,
 };
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -214,7 +214,7 @@ fn raise(number: u32) -> RaiseRequest {
         requested_by: "u-2".to_owned().try_into().unwrap(),
         requested_by_tenant: "acme".parse().unwrap(),
         requested_at: moment(0),
-        status: RaiseStatus::Requested,
+        status: RequestStatus::Requested,
         decided_by: None,
         decided_at: None,
     }
@@ -226,8 +226,8 @@ async fn a_request_is_decided_by_one() {
     let acme = owner("tenants/acme");
     let asked = raise(1);
     tables.put_raise(&acme, &asked, &entry(1, "tenants/acme")).await.unwrap();
-    let approved = RaiseRequest { status: RaiseStatus::Approved, ..asked.clone() };
-    let rejected = RaiseRequest { status: RaiseStatus::Rejected, ..asked };
+    let approved = RaiseRequest { status: RequestStatus::Approved, ..asked.clone() };
+    let rejected = RaiseRequest { status: RequestStatus::Rejected, ..asked };
     let grant = LimitChange { granted: Some(approved), ..change(7, 1, 2, "tenants/acme") };
     let entry = entry(3, "tenants/acme");
     let (grant, reject) =
@@ -235,7 +235,7 @@ async fn a_request_is_decided_by_one() {
     let (is_granted, is_rejected) = (grant.unwrap(), reject.unwrap());
     assert_ne!(is_granted, is_rejected);
     let found = tables.raises(&acme).await.unwrap();
-    let expected = if is_granted { RaiseStatus::Approved } else { RaiseStatus::Rejected };
+    let expected = if is_granted { RequestStatus::Approved } else { RequestStatus::Rejected };
     assert_eq!(found[0].status, expected);
     let version = tables.limits(&acme).await.unwrap().unwrap().version;
     assert_eq!(

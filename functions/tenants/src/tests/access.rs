@@ -46,6 +46,14 @@ fn requests() -> Vec<(&'static str, &'static str, Option<Value>)> {
             ),
         ),
         ("DELETE", "/v1/tenants/acme/issuers/aHR0cHM6Ly9vbGQuZXhhbXBsZQ", None),
+        ("GET", "/v1/tenants/acme/model-requests", None),
+        (
+            "POST",
+            "/v1/tenants/acme/model-requests",
+            Some(json!({"model": "nova-lite", "reason": "It is quicker."})),
+        ),
+        ("POST", "/v1/tenants/acme/model-requests/r1/approve", None),
+        ("POST", "/v1/tenants/acme/model-requests/r1/reject", None),
         ("GET", "/v1/issuers", None),
     ]
 }
@@ -75,6 +83,12 @@ fn furnished() -> World {
             "changed_at": "2026-11-23T12:00:00Z", "changed_by": "u-1",
         }));
         data.issuers.insert("https://old.example".to_owned(), issuer.unwrap());
+        let request = serde_json::from_value(json!({
+            "id": "r1", "model": "opus", "reason": "Longer contracts.", "requested_by": "somebody",
+            "requested_by_tenant": "acme", "requested_at": "2026-11-23T12:00:00Z",
+            "status": "requested",
+        }));
+        data.model_requests.insert((acme.clone(), "r1".to_owned()), request.unwrap());
     }
     let secrets = vec!["s1".to_owned()];
     state.pool.data().clients.insert("c1".to_owned(), ("acme.1".to_owned(), secrets));
@@ -154,6 +168,10 @@ async fn every_route_for_everybody() {
 200 200 200 200 200 403 403 403 404 404 GET /v1/tenants/acme/issuers/aHR0cHM6Ly9vbGQuZXhhbXBsZQ
 201 403 201 201 403 403 403 403 404 404 PUT /v1/tenants/acme/issuers/aHR0cHM6Ly9uZXcuZXhhbXBsZQ#new
 200 403 200 200 403 403 403 403 404 404 DELETE /v1/tenants/acme/issuers/aHR0cHM6Ly9vbGQuZXhhbXBsZQ
+200 200 200 200 200 200 200 200 404 404 GET /v1/tenants/acme/model-requests
+201 403 201 201 403 201 201 201 404 404 POST /v1/tenants/acme/model-requests
+200 403 200 403 403 403 403 403 404 404 POST /v1/tenants/acme/model-requests/r1/approve
+200 403 200 403 403 403 403 403 404 404 POST /v1/tenants/acme/model-requests/r1/reject
 200 200 403 403 403 403 403 403 403 403 GET /v1/issuers"
     );
 }

@@ -6,5 +6,6 @@ mod callers;
 mod documents;
 mod issuers;
 mod members;
+mod model_requests;
 mod properties;
 mod support;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use admission::{
     AuditEntry, CallDetail, Counters, EntitlementStore, Entitlements, LimitChange, LimitOwner,
     LimitRule, LimitSet, LimitStore, Meter, MeterLayout, Minute, ModelSelector, OverridesChange,
-    OverridesWrite, PriceOverrideStore, RaiseRequest, RaiseStatus, Scope, ScopeLimits, StoreError,
-    TenantLimits,
+    OverridesWrite, PriceOverrideStore, RaiseRequest, RequestStatus, Scope, ScopeLimits,
+    StoreError, TenantLimits,
 };
 use billing::fakes::InMemoryBilling;
 use events::fakes::InMemorySink;
@@ -131,7 +131,7 @@ impl LimitStore for Fake {
             data.rules.insert(other.clone(), rules);
             data.levels.get_mut(&other.level()).unwrap().0 += 1;
         }
-        let is_open = |raise: &RaiseRequest| raise.status == RaiseStatus::Requested;
+        let is_open = |raise: &RaiseRequest| raise.status == RequestStatus::Requested;
         if let Some(granted) = &change.granted {
             let found = data.raises.iter().find(|(_, raise)| raise.id == granted.id);
             if !found.is_some_and(|(_, raise)| is_open(raise)) {
@@ -235,7 +235,7 @@ impl LimitStore for Fake {
     ) -> Result<bool, StoreError> {
         let mut data = self.begin("reject_raise")?;
         let found = data.raises.iter_mut().find(|(_, other)| other.id == raise.id);
-        let Some((_, found)) = found.filter(|(_, it)| it.status == RaiseStatus::Requested) else {
+        let Some((_, found)) = found.filter(|(_, it)| it.status == RequestStatus::Requested) else {
             return Ok(false);
         };
         *found = raise.clone();
