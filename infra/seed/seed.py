@@ -64,19 +64,23 @@ def put(table: Any, item: dict[str, Any]) -> None:
         table.put_item(Item=item)
 
 
+def seed_entry(stack: Stack, key: dict[str, str], entry: dict[str, Any]) -> None:
+    """Write an entry of the registry. One that was changed over the API since is the registry's."""
+    if "version" not in stack.tenancy.get_item(Key=key, ConsistentRead=True).get("Item", {}):
+        put(stack.tenancy, {**key, **entry})
+
+
 def seed_models(stack: Stack, models: list[dict[str, Any]], prices: dict[str, Any]) -> None:
-    """Write models and their prices. Models that were changed over the API since are the registry's."""
+    """Write models and their prices."""
     for model in models:
-        key = {"PK": "CATALOG", "SK": f"MODEL#{model['id']}"}
-        if "version" not in stack.tenancy.get_item(Key=key, ConsistentRead=True).get("Item", {}):
-            put(stack.tenancy, {**key, **model})
+        seed_entry(stack, {"PK": "CATALOG", "SK": f"MODEL#{model['id']}"}, model)
     put(stack.tenancy, {"PK": "CATALOG", "SK": f"PRICES#{prices['version']}", **prices})
 
 
 def seed_aliases(stack: Stack, owner: str, aliases: list[dict[str, Any]]) -> None:
     """Write aliases: the organisation's under ``CATALOG``, a tenant's own beside its item."""
     for alias in aliases:
-        put(stack.tenancy, {"PK": owner, "SK": f"ALIAS#{alias['name']}", **alias})
+        seed_entry(stack, {"PK": owner, "SK": f"ALIAS#{alias['name']}"}, alias)
 
 
 def seed_catalog(stack: Stack, model_server: str | None) -> list[str]:

@@ -139,6 +139,13 @@ ROUTES = {
     "GET /v1/registry/models/{model_id}/history",
     "POST /v1/registry/models/{model_id}/rollback",
     "POST /v1/registry/models/{model_id}/stage",
+    "GET /v1/registry/aliases",
+    "GET /v1/registry/aliases/{alias}",
+    "PUT /v1/registry/aliases/{alias}",
+    "DELETE /v1/registry/aliases/{alias}",
+    "GET /v1/registry/aliases/{alias}/history",
+    "POST /v1/registry/aliases/{alias}/rollback",
+    "POST /v1/registry/aliases/{alias}/deploy",
     "GET /v1/tasks",
     "POST /v1/tasks",
     "GET /v1/tasks/{task_id}",
@@ -472,6 +479,7 @@ def test_no_statement_is_wider_than_it_must_be(role: str, statement: dict[str, A
 #: Statements that let items be deleted, and keys of which a request must name one.
 ONLY_WITH = {
     "SetOwnPrices": ["CATALOG"],
+    "RemoveAliases": ["ALIAS#*"],
     "Unlock": ["TASKS"],
     "RemoveTenants": ["TENANT#*", "CLIENT#*", "AWSROLE#*", "ISSUER#*", "CALLERS#*", "UNFINISHED", "TASK#*", "TASKS"],
     "RemoveMeters": ["TENANT#*"],

@@ -148,3 +148,47 @@ def test_a_tenant_asks_for_a_model_and_is_given_it(admin: Caller, tenants: Tenan
     assert (rejected.status_code, rejected.json()["status"]) == (200, "rejected"), rejected.text
     assert refusal(developer, "claude-haiku-4-5") == "model_not_found"
     assert lob_admin.send("POST", f"{path}/{other['id']}/approve").json()["error"]["code"] == "already_decided"
+
+
+@pytest.fixture
+def smart(stack: Stack) -> Iterator[str]:
+    """The name of an alias that is forgotten after the test."""
+    alias = new("smart")
+    yield alias
+    tenancy = stack.table("TenancyTableName")
+    for item in tenancy.query(KeyConditionExpression=Key("PK").eq(f"ALIAS#{alias}"))["Items"]:
+        tenancy.delete_item(Key={"PK": item["PK"], "SK": item["SK"]})
+    tenancy.delete_item(Key={"PK": "CATALOG", "SK": f"ALIAS#{alias}"})
+
+
+def answering(caller: Caller, alias: str) -> str | None:
+    """The model that answers to an alias; nothing if there is none."""
+    answer = caller.post_chat({"model": alias, "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 20})
+    return answer.headers.get("x-weir-model") if answer.status_code == 200 else None
+
+
+def test_an_alias_is_deployed_and_rolled_back(admin: Caller, tenants: Tenants, smart: str) -> None:
+    caller, path = tenants.tenant(tenants.lob(), [MODEL, "nova-lite"]), f"/registry/aliases/{smart}"
+    made = admin.send("PUT", path, json={"steps": [{"targets": [{"model": MODEL}]}]}, headers={"if-none-match": "*"})
+    assert (made.status_code, made.json()["version"]) == (201, 1), made.text
+    until(lambda: answering(caller, smart) == MODEL, "the alias to be known", KNOWN_WITHIN)
+
+    canary = {"model": "nova-lite", "share": 25}
+    shown = admin.send("POST", f"{path}/deploy?dry_run=true", json=canary).json()
+    assert shown["steps"] == [{"targets": [{"model": "nova-lite", "weight": 1}, {"model": MODEL, "weight": 3}]}]
+    whole = admin.send("POST", f"{path}/deploy", json={"model": "nova-lite"}, headers={"if-match": made.headers["etag"]})
+    assert (whole.status_code, whole.json()["version"]) == (200, 2), whole.text
+    until(lambda: answering(caller, smart) == "nova-lite", "the new model to answer", KNOWN_WITHIN)
+    stale = admin.send("POST", f"{path}/deploy", json=canary, headers={"if-match": made.headers["etag"]})
+    assert stale.status_code == 412, stale.text
+    back = admin.send("POST", f"{path}/rollback", json={"version": 1}, headers={"if-match": whole.headers["etag"]})
+    assert back.status_code == 200, back.text
+    until(lambda: answering(caller, smart) == MODEL, "the earlier model to answer", KNOWN_WITHIN)
+
+    gone = admin.send("DELETE", path, headers={"if-match": back.headers["etag"]})
+    assert (gone.status_code, gone.json()["deleted"]) == (200, True), gone.text
+    until(lambda: refusal(caller, smart) == "model_not_found", "the alias to be gone", KNOWN_WITHIN)
+    again = admin.send("PUT", path, json={"steps": [{"targets": [{"model": "nova-lite"}]}]}, headers={"if-none-match": "*"})
+    assert (again.status_code, again.json()["version"]) == (201, 4), again.text
+    history = admin.send("GET", f"{path}/history").json()["data"]
+    assert [version["version"] for version in history] == [4, 3, 2, 1]

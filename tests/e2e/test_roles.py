@@ -140,6 +140,7 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
             "change a tenant's callers": write(TENANCY, f"CLIENT#{NOBODY}"),
             "change a chain of the audit trail": write(TENANCY, "AUDIT#HEADS"),
             "forget a version": delete(TENANCY, "MODEL#x"),
+            "forget an entry alone": delete(TENANCY, "CATALOG"),
             "read a meter": read(LEDGER, METER),
             "open a tenant's session": open_session,
         },

@@ -188,6 +188,13 @@ SAMPLES = [
     Sample("GET", "/v1/registry/models/{model_id}/history"),
     Sample("POST", "/v1/registry/models/{model_id}/rollback"),
     Sample("POST", "/v1/registry/models/{model_id}/stage"),
+    Sample("GET", "/v1/registry/aliases"),
+    Sample("GET", "/v1/registry/aliases/{alias}"),
+    Sample("PUT", "/v1/registry/aliases/{alias}"),
+    Sample("DELETE", "/v1/registry/aliases/{alias}"),
+    Sample("GET", "/v1/registry/aliases/{alias}/history"),
+    Sample("POST", "/v1/registry/aliases/{alias}/rollback"),
+    Sample("POST", "/v1/registry/aliases/{alias}/deploy"),
     # And of these test_tasks.py's.
     Sample("GET", "/v1/tasks"),
     Sample("POST", "/v1/tasks"),

@@ -5,15 +5,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tenancy::PrincipalId;
 
-use crate::ModelEntry;
+use crate::Entry;
 
-/// A model's entry in one of its versions. Its document is the entry's with these beside it, so that the
-/// hot path reads it as the model that it is.
+/// An entry in one of its versions. Its document is the entry's with these beside it, so that the hot path
+/// reads it as what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Versioned {
+pub struct Versioned<E> {
     /// What it is.
     #[serde(flatten)]
-    pub entry: ModelEntry,
+    pub entry: E,
     /// Counts its changes; 0 if nobody changed it since it was seeded.
     #[serde(default)]
     pub version: u64,
@@ -27,19 +27,34 @@ pub struct Versioned {
 
 /// A change, or a registration.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
+pub struct Change<E> {
     /// How it is; the change is refused if that is not so. `None`: there is none.
-    pub before: Option<Versioned>,
+    pub before: Option<Versioned<E>>,
     /// How it is from now on.
-    pub after: Versioned,
+    pub after: Versioned<E>,
     /// Who changes it, and what.
     pub audit: AuditEntry,
 }
 
-impl Change {
+/// An entry is taken away; how it was stays.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Removal<E> {
+    /// How it is; the removal is refused if that is not so.
+    pub before: Versioned<E>,
+    /// Who takes it away.
+    pub audit: AuditEntry,
+}
+
+impl<E: Entry> Change<E> {
     /// The change of `before` into `entry` that `audit` tells of.
-    pub fn new(before: Option<Versioned>, entry: ModelEntry, mut audit: AuditEntry) -> Self {
-        let version = before.as_ref().map_or(0, |before| before.version).saturating_add(1);
+    pub fn new(before: Option<Versioned<E>>, entry: E, audit: AuditEntry) -> Self {
+        let last = before.as_ref().map_or(0, |before| before.version);
+        Self { before, ..Self::registration(last, entry, audit) }
+    }
+
+    /// The registration of what is not there, and was there until its version `last`; 0 if it never was.
+    pub fn registration(last: u64, entry: E, mut audit: AuditEntry) -> Self {
+        let version = last.saturating_add(1);
         audit.version = Some(version);
         let after = Versioned {
             entry,
@@ -47,7 +62,7 @@ impl Change {
             changed_at: Some(audit.time),
             changed_by: Some(audit.principal_id.clone()),
         };
-        Self { before, after, audit }
+        Self { before: None, after, audit }
     }
 }
 
@@ -57,6 +72,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::ModelEntry;
 
     fn audit(principal: &str) -> AuditEntry {
         AuditEntry {
@@ -85,6 +101,9 @@ mod tests {
         assert_eq!(second.before, Some(first.after));
         assert_eq!(second.after.changed_at, Some(second.audit.time));
         assert_eq!(second.after.changed_by, Some(second.audit.principal_id));
+        // What comes again goes on counting.
+        let again = Change::registration(2, second.after.entry, audit("ada"));
+        assert_eq!((again.before, again.after.version), (None, 3));
     }
 
     #[test]
@@ -95,10 +114,10 @@ mod tests {
             let after = Change::new(None, ModelEntry::of(model.clone()), audit("ada")).after;
             let document = json!(after);
             assert_eq!(serde_json::from_value::<Model>(document.clone()).unwrap(), model);
-            assert_eq!(serde_json::from_value::<Versioned>(document).unwrap(), after);
+            assert_eq!(serde_json::from_value::<Versioned<ModelEntry>>(document).unwrap(), after);
         }
         // What was seeded is the first to be changed.
-        let seeded: Versioned = serde_json::from_value(json!(model)).unwrap();
+        let seeded: Versioned<ModelEntry> = serde_json::from_value(json!(model)).unwrap();
         assert_eq!((seeded.version, &seeded.entry.model), (0, &model));
         assert_eq!(Change::new(Some(seeded), ModelEntry::of(model), audit("ada")).after.version, 1);
     }

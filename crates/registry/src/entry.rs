@@ -1,7 +1,5 @@
 //! A model's entry as a document: what the hot path reads, and what only administrators need.
 
-use std::collections::BTreeSet;
-
 use administration::{InvalidField, strict};
 use inference::{Model, Stage};
 use jiff::Timestamp;
@@ -9,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tenancy::{ModelId, PrincipalId};
 
-use crate::Approval;
+use crate::{Approval, Entry, Kind};
 
 /// Bytes of an entry: every instance reads all of them at once.
 const MAX_BYTES: usize = 16 * 1024;
@@ -92,31 +90,6 @@ impl ModelEntry {
         Self { model, provenance: None, written_by: None, approval: None }
     }
 
-    /// Checks that the models that it names are registered.
-    ///
-    /// # Errors
-    /// The first one that is not.
-    pub fn check_names(&self, registered: &BTreeSet<ModelId>) -> Result<(), InvalidField> {
-        match self.names().find(|(_, id)| !registered.contains(*id)) {
-            None => Ok(()),
-            Some((field, id)) => Err(InvalidField::new(
-                field,
-                format!("There is no such model in the registry: `{id}`."),
-            )),
-        }
-    }
-
-    fn names(&self) -> impl Iterator<Item = (&'static str, &ModelId)> {
-        let provenance = self.provenance.as_ref();
-        [
-            ("end_of_life.successor", self.model.successor()),
-            ("provenance.base_model", provenance.and_then(|it| it.base_model.as_ref())),
-            ("provenance.previous", provenance.and_then(|it| it.previous.as_ref())),
-        ]
-        .into_iter()
-        .filter_map(|(field, id)| Some((field, id?)))
-    }
-
     /// Checks all that can be said of it alone, with the hot path's own rules.
     fn check(&self) -> Result<(), InvalidField> {
         self.model.validate().map_err(|error| InvalidField::new("", sentence(&error.problem)))?;
@@ -151,62 +124,77 @@ impl ModelEntry {
     }
 }
 
-/// The entry of `id` that a body describes, written by `by`. It stays in the stage in which `before` is, and a
-/// new one is a draft: [`moved`](crate::moved) brings it further.
-///
-/// # Errors
-/// The first thing that is wrong.
-pub fn read_model(
-    mut body: Map<String, Value>,
-    id: &ModelId,
-    before: Option<&ModelEntry>,
-    by: &PrincipalId,
-    now: Timestamp,
-) -> Result<ModelEntry, InvalidField> {
-    for name in SHOWN {
-        body.remove(name);
-    }
-    let stage = before.map_or(Stage::Draft, |before| before.model.stage);
-    let fixed = [
-        ("id", json!(id), "This is another id than the path's."),
-        ("stage", json!(stage), "This is not set here: POST ../stage does it."),
-    ];
-    for (name, value, message) in fixed {
-        if body.remove(name).is_some_and(|said| said != value) {
-            return Err(InvalidField::new(name, message));
-        }
-        body.insert(name.to_owned(), value);
-    }
-    let created = before.map_or(now.as_second(), |before| before.model.created);
-    body.entry("created").or_insert(json!(created));
-    body.entry("capabilities").or_insert(json!({}));
-    let beside = body.remove("provenance").map(|value| ("provenance".to_owned(), value));
-    let format = body.get("body").and_then(Value::as_object).cloned();
-    let Beside { provenance } = strict(beside.into_iter().collect())?;
-    let model: Model = strict(body)?;
-    // What is tagged is read from a copy, in which nobody tells of unknown fields.
-    let read = json!(model.body);
-    let unknown = format.iter().flat_map(Map::keys).find(|name| read.get(name.as_str()).is_none());
-    if let Some(name) = unknown {
-        let field = format!("body.{}", name.chars().take(64).collect::<String>());
-        let message = format!("There is no field `{field}` here.");
-        return Err(InvalidField::new(field, message));
-    }
-    written(ModelEntry { provenance, ..ModelEntry::of(model) }, before, by)
-}
+impl Entry for ModelEntry {
+    const KIND: Kind = Kind::Model;
 
-/// What `earlier` says in place of `before`, written by `by`: it stays in the stage in which `before` is.
-///
-/// # Errors
-/// It is none that may stand there.
-pub fn restored(
-    before: &ModelEntry,
-    earlier: &ModelEntry,
-    by: &PrincipalId,
-) -> Result<ModelEntry, InvalidField> {
-    let mut entry = earlier.clone();
-    entry.model.stage = before.model.stage;
-    written(entry, Some(before), by)
+    fn id(&self) -> &ModelId {
+        &self.model.id
+    }
+
+    fn names(&self) -> impl Iterator<Item = (&'static str, &ModelId)> {
+        let provenance = self.provenance.as_ref();
+        [
+            ("end_of_life.successor", self.model.successor()),
+            ("provenance.base_model", provenance.and_then(|it| it.base_model.as_ref())),
+            ("provenance.previous", provenance.and_then(|it| it.previous.as_ref())),
+        ]
+        .into_iter()
+        .filter_map(|(field, id)| Some((field, id?)))
+    }
+
+    /// It stays in the stage in which `before` is, and a new one is a draft: [`moved`](crate::moved) brings
+    /// it further.
+    fn read(
+        mut body: Map<String, Value>,
+        id: &ModelId,
+        before: Option<&Self>,
+        by: &PrincipalId,
+        now: Timestamp,
+    ) -> Result<Self, InvalidField> {
+        for name in SHOWN {
+            body.remove(name);
+        }
+        let stage = before.map_or(Stage::Draft, |before| before.model.stage);
+        let fixed = [
+            ("id", json!(id), "This is another id than the path's."),
+            ("stage", json!(stage), "This is not set here: POST ../stage does it."),
+        ];
+        for (name, value, message) in fixed {
+            if body.remove(name).is_some_and(|said| said != value) {
+                return Err(InvalidField::new(name, message));
+            }
+            body.insert(name.to_owned(), value);
+        }
+        let created = before.map_or(now.as_second(), |before| before.model.created);
+        body.entry("created").or_insert(json!(created));
+        body.entry("capabilities").or_insert(json!({}));
+        let beside = body.remove("provenance").map(|value| ("provenance".to_owned(), value));
+        let format = body.get("body").and_then(Value::as_object).cloned();
+        let Beside { provenance } = strict(beside.into_iter().collect())?;
+        let model: Model = strict(body)?;
+        // What is tagged is read from a copy, in which nobody tells of unknown fields.
+        let read = json!(model.body);
+        let unknown =
+            format.iter().flat_map(Map::keys).find(|name| read.get(name.as_str()).is_none());
+        if let Some(name) = unknown {
+            let field = format!("body.{}", name.chars().take(64).collect::<String>());
+            let message = format!("There is no field `{field}` here.");
+            return Err(InvalidField::new(field, message));
+        }
+        written(ModelEntry { provenance, ..ModelEntry::of(model) }, before, by)
+    }
+
+    /// It stays in the stage in which `self` is.
+    fn restored(&self, earlier: &Self, by: &PrincipalId) -> Result<Self, InvalidField> {
+        let mut entry = earlier.clone();
+        entry.model.stage = self.model.stage;
+        written(entry, Some(self), by)
+    }
+
+    fn says(&self, other: &Self) -> bool {
+        let written_by = self.written_by.clone();
+        *self == Self { written_by, ..other.clone() }
+    }
 }
 
 fn written(
@@ -234,7 +222,7 @@ fn written(
 }
 
 /// A problem as a sentence.
-fn sentence(problem: &str) -> String {
+pub(crate) fn sentence(problem: &str) -> String {
     format!("{}.", problem.trim_end_matches('.'))
 }
 
@@ -259,7 +247,7 @@ mod tests {
         by: &str,
     ) -> Result<ModelEntry, InvalidField> {
         let by = by.to_owned().try_into().unwrap();
-        read_model(body, &"tuned".parse().unwrap(), before, &by, Timestamp::UNIX_EPOCH)
+        ModelEntry::read(body, &"tuned".parse().unwrap(), before, &by, Timestamp::UNIX_EPOCH)
     }
 
     fn read(body: Map<String, Value>) -> Result<ModelEntry, InvalidField> {
@@ -339,7 +327,7 @@ mod tests {
             assert_eq!(error.field, "provider_model_id");
             let elsewhere = with("provider", json!("sagemaker"));
             assert_eq!(read_over(Some(&entry), elsewhere, "eve").unwrap_err().field, "provider");
-            assert_eq!(restored(&entry, &changed, &by).unwrap_err().field, "provider_model_id");
+            assert_eq!(entry.restored(&changed, &by).unwrap_err().field, "provider_model_id");
             // Anything else may change, and what was decided on it stays.
             let body = with("context_window", json!(4096));
             let smaller = read_over(Some(&entry), body, "eve").unwrap();
@@ -353,7 +341,7 @@ mod tests {
         let draft = read(body()).unwrap();
         let approved = moved(&draft, Stage::Approved, &by, Timestamp::UNIX_EPOCH).unwrap();
         let smaller = read_over(Some(&approved), with("context_window", json!(4096)), "eve");
-        let back = restored(&smaller.unwrap(), &draft, &by).unwrap();
+        let back = smaller.unwrap().restored(&draft, &by).unwrap();
         assert_eq!(back, ModelEntry { written_by: Some(by), ..approved });
     }
 }

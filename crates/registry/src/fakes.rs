@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use admission::{AuditEntry, StoreError};
+use serde_json::{Value, json};
 use tenancy::ModelId;
 
-use crate::{Change, RegistryStore, Versioned};
+use crate::{Change, Entry, Kind, RegistryStore, Removal, Versioned};
 
-/// What the table holds.
+/// What the table holds, as documents.
 #[derive(Debug, Default)]
 pub struct Data {
     /// Entries as they are.
-    pub models: BTreeMap<ModelId, Versioned>,
+    pub entries: BTreeMap<(Kind, ModelId), Value>,
     /// And as they were.
-    pub versions: BTreeMap<(ModelId, u64), Versioned>,
+    pub versions: BTreeMap<(Kind, ModelId, u64), Value>,
     /// Audit entries, oldest first.
     pub audit: Vec<AuditEntry>,
 }
@@ -30,38 +31,65 @@ impl InMemoryRegistry {
     }
 }
 
+fn read<E: Entry>(document: &Value) -> Result<Versioned<E>, StoreError> {
+    serde_json::from_value(document.clone()).map_err(|error| StoreError {
+        operation: "read",
+        subject: document.to_string(),
+        source: error.into(),
+    })
+}
+
+/// Whether an entry is in this version; `None`: that there is none.
+fn is_still(found: Option<&Value>, version: Option<u64>) -> bool {
+    found.map(|found| found["version"].as_u64().unwrap_or(0)) == version
+}
+
 impl RegistryStore for InMemoryRegistry {
-    async fn models(&self) -> Result<Vec<Versioned>, StoreError> {
-        Ok(self.data().models.values().cloned().collect())
+    async fn entries<E: Entry>(&self) -> Result<Vec<Versioned<E>>, StoreError> {
+        let data = self.data();
+        let of_kind = data.entries.iter().filter(|((kind, _), _)| *kind == E::KIND);
+        of_kind.map(|(_, document)| read(document)).collect()
     }
 
-    async fn model(&self, id: &ModelId) -> Result<Option<Versioned>, StoreError> {
-        Ok(self.data().models.get(id).cloned())
+    async fn entry<E: Entry>(&self, id: &ModelId) -> Result<Option<Versioned<E>>, StoreError> {
+        self.data().entries.get(&(E::KIND, id.clone())).map(read).transpose()
     }
 
-    async fn versions(
+    async fn versions<E: Entry>(
         &self,
         id: &ModelId,
         before: u64,
         limit: usize,
-    ) -> Result<Vec<Versioned>, StoreError> {
+    ) -> Result<Vec<Versioned<E>>, StoreError> {
         let data = self.data();
-        let found = data.versions.range((id.clone(), 0)..(id.clone(), before)).rev();
-        Ok(found.map(|(_, version)| version.clone()).take(limit).collect())
+        let (from, until) = ((E::KIND, id.clone(), 0), (E::KIND, id.clone(), before));
+        data.versions.range(from..until).rev().take(limit).map(|(_, it)| read(it)).collect()
     }
 
-    async fn change(&self, change: &Change) -> Result<bool, StoreError> {
+    async fn change<E: Entry>(&self, change: &Change<E>) -> Result<bool, StoreError> {
         let mut data = self.data();
-        let id = change.after.entry.model.id.clone();
-        let version = |it: &Versioned| it.version;
-        if data.models.get(&id).map(version) != change.before.as_ref().map(version) {
+        let key = (E::KIND, change.after.entry.id().clone());
+        let before = change.before.as_ref().map(|before| before.version);
+        if !is_still(data.entries.get(&key), before) {
             return Ok(false);
         }
         for version in change.before.iter().chain([&change.after]) {
-            data.versions.insert((id.clone(), version.version), version.clone());
+            data.versions.insert((key.0, key.1.clone(), version.version), json!(version));
         }
-        data.models.insert(id, change.after.clone());
+        data.entries.insert(key, json!(change.after));
         data.audit.push(change.audit.clone());
+        Ok(true)
+    }
+
+    async fn remove<E: Entry>(&self, removal: &Removal<E>) -> Result<bool, StoreError> {
+        let mut data = self.data();
+        let key = (E::KIND, removal.before.entry.id().clone());
+        if !is_still(data.entries.get(&key), Some(removal.before.version)) {
+            return Ok(false);
+        }
+        data.versions.insert((key.0, key.1.clone(), removal.before.version), json!(removal.before));
+        data.entries.remove(&key);
+        data.audit.push(removal.audit.clone());
         Ok(true)
     }
 }

@@ -5,28 +5,39 @@ use std::future::Future;
 use admission::StoreError;
 use tenancy::ModelId;
 
-use crate::{Change, Versioned};
+use crate::{Change, Entry, Removal, Versioned};
 
 /// Reads and changes entries; what a caller may do was decided before.
 pub trait RegistryStore: Send + Sync {
-    /// Every registered model, in the order of ids.
-    fn models(&self) -> impl Future<Output = Result<Vec<Versioned>, StoreError>> + Send;
+    /// Every entry of a kind, in the order of ids.
+    fn entries<E: Entry>(
+        &self,
+    ) -> impl Future<Output = Result<Vec<Versioned<E>>, StoreError>> + Send;
 
-    /// A model; `None` if it is not registered.
-    fn model(
+    /// An entry; `None` if it is not registered.
+    fn entry<E: Entry>(
         &self,
         id: &ModelId,
-    ) -> impl Future<Output = Result<Option<Versioned>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Versioned<E>>, StoreError>> + Send;
 
-    /// How a model was, latest first: `limit` versions before `before`.
-    fn versions(
+    /// How an entry was, latest first: `limit` versions before `before`. They stay when it is taken away.
+    fn versions<E: Entry>(
         &self,
         id: &ModelId,
         before: u64,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Versioned>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Versioned<E>>, StoreError>> + Send;
 
     /// Makes the change, its version and its audit entry in one write; whether what it was made from was
     /// still so.
-    fn change(&self, change: &Change) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn change<E: Entry>(
+        &self,
+        change: &Change<E>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Takes an entry away in one write with its audit entry; whether it was still so.
+    fn remove<E: Entry>(
+        &self,
+        removal: &Removal<E>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

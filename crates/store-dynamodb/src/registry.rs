@@ -1,13 +1,14 @@
-//! Models as administrators see and change them.
+//! Models and aliases as administrators see and change them.
 //!
-//! An entry is the item that the hot path reads (`CATALOG` / `MODEL#<id>`), with its version in it. How it
-//! was is beside the catalogue, which every instance reads whole: `MODEL#<id>` / `VERSION#<version>`. Audit
-//! entries are in the partition of the organisation.
+//! An entry is the item that the hot path reads (`CATALOG` / `MODEL#<id>`, `ALIAS#<name>`), with its version
+//! in it. How it was is beside the catalogue, which every instance reads whole: `MODEL#<id>` /
+//! `VERSION#<version>`. Audit entries are in the partition of the organisation.
 
-use ::registry::{Change, RegistryStore, Versioned};
+use ::registry::{Change, Entry, Kind, RegistryStore, Removal, Versioned};
 use admission::StoreError;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::builders::PutBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use tenancy::ModelId;
 
 use crate::key;
@@ -31,26 +32,26 @@ impl Registry {
         Self { client, table }
     }
 
-    async fn read(&self, id: &ModelId) -> Result<Option<Versioned>, Cause> {
-        let found = read::item(&self.client, &self.table, entry_key(id)).await?;
+    async fn read<E: Entry>(&self, id: &ModelId) -> Result<Option<Versioned<E>>, Cause> {
+        let found = read::item(&self.client, &self.table, entry_key::<E>(id)).await?;
         Ok(found.map(serde_dynamo::from_item).transpose()?)
     }
 
-    async fn read_all(&self) -> Result<Vec<Versioned>, Cause> {
-        let items = read::items(&self.client, &self.table, key::CATALOG, key::MODEL).await?;
+    async fn read_all<E: Entry>(&self) -> Result<Vec<Versioned<E>>, Cause> {
+        let items = read::items(&self.client, &self.table, key::CATALOG, prefix::<E>()).await?;
         // One that makes no sense takes the others down nowhere: the hot path passes it over as well.
         Ok(items.into_iter().filter_map(|item| serde_dynamo::from_item(item).ok()).collect())
     }
 
-    async fn read_versions(
+    async fn read_versions<E: Entry>(
         &self,
         id: &ModelId,
         before: u64,
         limit: usize,
-    ) -> Result<Vec<Versioned>, Cause> {
+    ) -> Result<Vec<Versioned<E>>, Cause> {
         let Some(last) = before.checked_sub(1) else { return Ok(Vec::new()) };
         let until = format!("{}{last:012}", key::VERSION_OF);
-        let (pk, range) = (format!("{}{id}", key::MODEL), (key::VERSION_OF, until));
+        let (pk, range) = (format!("{}{id}", prefix::<E>()), (key::VERSION_OF, until));
         let query = read::latest(&self.client, &self.table, pk, range);
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let answer = query.consistent_read(true).limit(limit).send().await?;
@@ -58,26 +59,30 @@ impl Registry {
         Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 
-    fn writes(&self, change: &Change) -> Result<Vec<TransactWriteItem>, Cause> {
-        let id = &change.after.entry.model.id;
-        let put = |key: key::Key, version: &Versioned| -> Result<_, Cause> {
-            let mut item: Item = serde_dynamo::to_item(version)?;
-            item.extend(key);
-            Ok(Put::builder().table_name(&self.table).set_item(Some(item)))
-        };
-        let entry = put(entry_key(id), &change.after)?;
-        let entry = match change.before.as_ref().map(|before| before.version) {
+    fn put<E: Entry>(&self, key: key::Key, version: &Versioned<E>) -> Result<PutBuilder, Cause> {
+        let mut item: Item = serde_dynamo::to_item(version)?;
+        item.extend(key);
+        Ok(Put::builder().table_name(&self.table).set_item(Some(item)))
+    }
+
+    fn version_put<E: Entry>(&self, version: &Versioned<E>) -> Result<TransactWriteItem, Cause> {
+        let id = version.entry.id();
+        let name = format!("{}{:012}", key::VERSION_OF, version.version);
+        let put = self.put(key::key(format!("{}{id}", prefix::<E>()), name), version)?.build()?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn writes<E: Entry>(&self, change: &Change<E>) -> Result<Vec<TransactWriteItem>, Cause> {
+        let entry = self.put(entry_key::<E>(change.after.entry.id()), &change.after)?;
+        let entry = match &change.before {
             None => entry.condition_expression("attribute_not_exists(PK)"),
-            Some(0) => entry
-                .condition_expression(
-                    "attribute_exists(PK) AND (attribute_not_exists(#version) OR #version = :before)",
-                )
-                .expression_attribute_names("#version", VERSION)
-                .expression_attribute_values(":before", number(0)),
-            Some(before) => entry
-                .condition_expression("#version = :before")
-                .expression_attribute_names("#version", VERSION)
-                .expression_attribute_values(":before", number(before)),
+            Some(before) => {
+                let (condition, value) = is_still(before);
+                entry
+                    .condition_expression(condition)
+                    .expression_attribute_names("#version", VERSION)
+                    .expression_attribute_values(":before", value)
+            }
         };
         let mut writes = vec![
             TransactWriteItem::builder().put(entry.build()?).build(),
@@ -85,45 +90,80 @@ impl Registry {
         ];
         // What was seeded has no version of its own yet; and who seeds again begins to count anew.
         for version in change.before.iter().chain([&change.after]) {
-            let put = put(version_key(id, version.version), version)?.build()?;
-            writes.push(TransactWriteItem::builder().put(put).build());
+            writes.push(self.version_put(version)?);
         }
         Ok(writes)
     }
+
+    fn removal<E: Entry>(&self, removal: &Removal<E>) -> Result<Vec<TransactWriteItem>, Cause> {
+        let before = &removal.before;
+        let (condition, value) = is_still(before);
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(entry_key::<E>(before.entry.id())))
+            .condition_expression(condition)
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":before", value)
+            .build()?;
+        Ok(vec![
+            TransactWriteItem::builder().delete(delete).build(),
+            audit_put(&self.table, key::ORG.to_owned(), &removal.audit)?,
+            self.version_put(before)?,
+        ])
+    }
 }
 
-fn entry_key(id: &ModelId) -> key::Key {
-    key::key(key::CATALOG.to_owned(), format!("{}{id}", key::MODEL))
+/// That an entry is in this version.
+fn is_still<E>(before: &Versioned<E>) -> (&'static str, AttributeValue) {
+    let condition = match before.version {
+        0 => "attribute_exists(PK) AND (attribute_not_exists(#version) OR #version = :before)",
+        _ => "#version = :before",
+    };
+    (condition, number(before.version))
 }
 
-fn version_key(id: &ModelId, version: u64) -> key::Key {
-    key::key(format!("{}{id}", key::MODEL), format!("{}{version:012}", key::VERSION_OF))
+/// How keys of a kind begin: in the catalogue, and of the partitions of versions.
+fn prefix<E: Entry>() -> &'static str {
+    match E::KIND {
+        Kind::Model => key::MODEL,
+        Kind::Alias => key::ALIAS,
+    }
+}
+
+fn entry_key<E: Entry>(id: &ModelId) -> key::Key {
+    key::key(key::CATALOG.to_owned(), format!("{}{id}", prefix::<E>()))
 }
 
 impl RegistryStore for Registry {
-    async fn models(&self) -> Result<Vec<Versioned>, StoreError> {
+    async fn entries<E: Entry>(&self) -> Result<Vec<Versioned<E>>, StoreError> {
         let found = Box::pin(self.read_all()).await;
-        found.map_err(|cause| store_error("list", "models", cause))
+        found.map_err(|cause| store_error("list", E::KIND.path(), cause))
     }
 
-    async fn model(&self, id: &ModelId) -> Result<Option<Versioned>, StoreError> {
+    async fn entry<E: Entry>(&self, id: &ModelId) -> Result<Option<Versioned<E>>, StoreError> {
         let found = Box::pin(self.read(id)).await;
-        found.map_err(|cause| store_error("read the model", id, cause))
+        found.map_err(|cause| store_error("read an entry", id, cause))
     }
 
-    async fn versions(
+    async fn versions<E: Entry>(
         &self,
         id: &ModelId,
         before: u64,
         limit: usize,
-    ) -> Result<Vec<Versioned>, StoreError> {
+    ) -> Result<Vec<Versioned<E>>, StoreError> {
         let found = Box::pin(self.read_versions(id, before, limit)).await;
-        found.map_err(|cause| store_error("read versions of the model", id, cause))
+        found.map_err(|cause| store_error("read versions of an entry", id, cause))
     }
 
-    async fn change(&self, change: &Change) -> Result<bool, StoreError> {
-        let (operation, id) = ("change the model", &change.after.entry.model.id);
+    async fn change<E: Entry>(&self, change: &Change<E>) -> Result<bool, StoreError> {
+        let (operation, id) = ("change an entry", change.after.entry.id());
         let writes = self.writes(change).map_err(|cause| store_error(operation, id, cause))?;
+        transact(&self.client, operation, id, writes).await
+    }
+
+    async fn remove<E: Entry>(&self, removal: &Removal<E>) -> Result<bool, StoreError> {
+        let (operation, id) = ("take an entry away", removal.before.entry.id());
+        let writes = self.removal(removal).map_err(|cause| store_error(operation, id, cause))?;
         transact(&self.client, operation, id, writes).await
     }
 }

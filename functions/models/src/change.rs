@@ -1,4 +1,4 @@
-//! Entries are registered, changed, put back and brought into stages.
+//! Entries are registered, changed, put back, taken away; models brought into stages, and deployed.
 
 use std::collections::BTreeSet;
 
@@ -7,20 +7,21 @@ use admission::AuditEntry;
 use http::{Response, StatusCode};
 use http_api::{
     ApiError, Ask, Body, answer, changed_meanwhile, conflict, invalid, invalid_field, is_creating,
-    matches, object, refuse_unknown, refused, store_failed, version, with_etag,
+    matches, object, refuse_unknown, refused, store_failed, take_text, version, with_etag,
 };
-use inference::{FaultKind, Stage};
+use inference::{Alias, FaultKind, Stage};
 use registry::{
-    Change, ModelEntry, RegistryStore, StageProblem, Versioned, moved, read_model, restored,
+    Change, Kind, ModelEntry, RegistryStore, Removal, StageProblem, Versioned, WHOLE, deployed,
+    moved,
 };
 use serde_json::{Value, json};
 use tenancy::{ModelId, Permission, TenantContext};
 
 use crate::State;
-use crate::show::{model, shown};
+use crate::show::{Shown, entry, shown};
 
-/// `PUT /v1/registry/models/{model_id}`
-pub(crate) async fn set(
+/// `PUT /v1/registry/models/{model_id}`, `PUT /v1/registry/aliases/{alias}`
+pub(crate) async fn set<E: Shown>(
     state: &State<impl AdministrationStore, impl RegistryStore>,
     context: &TenantContext,
     id: &str,
@@ -28,21 +29,42 @@ pub(crate) async fn set(
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["dry_run"])?;
     let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, "model.set", id).await?;
-    let id: ModelId = id.parse().map_err(|error| invalid("model_id", format!("{error}.")))?;
-    let before = state.registry.model(&id).await.map_err(store_failed)?;
+    let audit = permitted(state, context, (E::KIND, "set"), id).await?;
+    let refuse = |error: tenancy::InvalidId| invalid(E::KIND.parameter(), format!("{error}."));
+    let id: ModelId = id.parse().map_err(refuse)?;
+    let before = state.registry.entry::<E>(&id).await.map_err(store_failed)?;
     match &before {
         Some(before) => matches(ask, before.version, !is_dry_run)?,
         None => is_creating(ask, !is_dry_run)?,
     }
     let was = before.as_ref().map(|before| &before.entry);
     let by = &context.principal.id;
-    let entry = read_model(object(ask)?, &id, was, by, (state.now)()).map_err(invalid_field)?;
+    let entry = E::read(object(ask)?, &id, was, by, (state.now)()).map_err(invalid_field)?;
     write(state, (before, entry), audit, is_dry_run).await
 }
 
-/// `POST /v1/registry/models/{model_id}/rollback`
-pub(crate) async fn roll_back(
+/// `DELETE /v1/registry/aliases/{alias}`
+pub(crate) async fn remove<E: Shown>(
+    state: &State<impl AdministrationStore, impl RegistryStore>,
+    context: &TenantContext,
+    id: &str,
+    ask: &Ask<'_>,
+) -> Result<Response<Body>, ApiError> {
+    ask.only(&[])?;
+    let audit = permitted(state, context, (E::KIND, "removed"), id).await?;
+    let before = entry::<E, _>(state, id).await?;
+    matches(ask, before.version, true)?;
+    let audit = AuditEntry { before: json!(before.entry), ..audit };
+    let removal = Removal { before, audit };
+    if !state.registry.remove(&removal).await.map_err(store_failed)? {
+        return Err(changed_meanwhile());
+    }
+    let (object, id) = (E::KIND.as_str(), removal.before.entry.id());
+    Ok(answer(StatusCode::OK, &json!({"object": object, "id": id, "deleted": true})))
+}
+
+/// `POST ../rollback`
+pub(crate) async fn roll_back<E: Shown>(
     state: &State<impl AdministrationStore, impl RegistryStore>,
     context: &TenantContext,
     id: &str,
@@ -50,20 +72,21 @@ pub(crate) async fn roll_back(
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["dry_run"])?;
     let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, "model.rolled_back", id).await?;
-    let before = model(state, id).await?;
+    let audit = permitted(state, context, (E::KIND, "rolled_back"), id).await?;
+    let before = entry::<E, _>(state, id).await?;
     matches(ask, before.version, !is_dry_run)?;
     let version = version(ask)?;
-    let id = &before.entry.model.id;
-    let found = state.registry.versions(id, version.saturating_add(1), 1).await;
+    let id = before.entry.id();
+    let found = state.registry.versions::<E>(id, version.saturating_add(1), 1).await;
     let found = found.map_err(store_failed)?.pop().filter(|found| found.version == version);
     let Some(earlier) = found else {
         let message = format!(
-            "There is no version {version} of this model. GET ../history lists its versions."
+            "There is no version {version} of this {}. GET ../history lists its versions.",
+            E::KIND.as_str()
         );
         return Err(invalid("version", message));
     };
-    let entry = restored(&before.entry, &earlier.entry, &context.principal.id);
+    let entry = before.entry.restored(&earlier.entry, &context.principal.id);
     write(state, (Some(before), entry.map_err(invalid_field)?), audit, is_dry_run).await
 }
 
@@ -76,8 +99,8 @@ pub(crate) async fn stage(
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["dry_run"])?;
     let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, "model.stage", id).await?;
-    let before = model(state, id).await?;
+    let audit = permitted(state, context, (Kind::Model, "stage"), id).await?;
+    let before = entry::<ModelEntry, _>(state, id).await?;
     // Whoever approves has read what they approve.
     matches(ask, before.version, !is_dry_run)?;
     let mut body = object(ask)?;
@@ -99,15 +122,49 @@ pub(crate) async fn stage(
     }
 }
 
+/// `POST /v1/registry/aliases/{alias}/deploy`
+pub(crate) async fn deploy(
+    state: &State<impl AdministrationStore, impl RegistryStore>,
+    context: &TenantContext,
+    id: &str,
+    ask: &Ask<'_>,
+) -> Result<Response<Body>, ApiError> {
+    ask.only(&["dry_run"])?;
+    let is_dry_run = ask.flag("dry_run")?;
+    let audit = permitted(state, context, (Kind::Alias, "deployed"), id).await?;
+    let before = entry::<Alias, _>(state, id).await?;
+    matches(ask, before.version, !is_dry_run)?;
+    let mut body = object(ask)?;
+    let model = take_text(&mut body, "model")?.unwrap_or_default();
+    let share = body
+        .remove("share")
+        .map_or(Some(WHOLE), |share| share.as_u64().and_then(|share| u32::try_from(share).ok()));
+    refuse_unknown(&body)?;
+    let unregistered = || invalid("model", "There is no such model in the registry.");
+    let model: ModelId = model.parse().map_err(|_| unregistered())?;
+    let found = state.registry.entry::<ModelEntry>(&model).await.map_err(store_failed)?;
+    let found = found.ok_or_else(unregistered)?;
+    let now = found.entry.model.stage_at((state.now)().as_millisecond());
+    if !now.is_callable() {
+        let message = format!("The model `{model}` is {}: nobody calls it.", now.as_str());
+        return Err(conflict("not_callable", message));
+    }
+    // What is no number is no share.
+    let alias =
+        deployed(&before.entry, &model, share.unwrap_or_default()).map_err(invalid_field)?;
+    write(state, (Some(before), alias), audit, is_dry_run).await
+}
+
 /// The audit entry of what the caller is about to do, if it may; a refusal is noted.
 async fn permitted<R>(
     state: &State<impl AdministrationStore, R>,
     context: &TenantContext,
-    action: &str,
+    (kind, action): (Kind, &str),
     id: &str,
 ) -> Result<AuditEntry, ApiError> {
-    let subject = format!("registry/models/{id}");
-    let entry = AuditEntry::of(context, (state.new_id)(), (state.now)(), action, subject);
+    let (action, subject) =
+        (format!("{}.{action}", kind.as_str()), format!("registry/{}/{id}", kind.path()));
+    let entry = AuditEntry::of(context, (state.new_id)(), (state.now)(), &action, subject);
     match context.require(Permission::ManageModels) {
         Ok(()) => Ok(entry),
         Err(denied) => Err(refused(&state.store, entry, denied.into()).await),
@@ -115,24 +172,27 @@ async fn permitted<R>(
 }
 
 /// Writes an entry, or shows what it would be. One that says the same as before is not written.
-async fn write<S>(
+async fn write<E: Shown, S>(
     state: &State<S, impl RegistryStore>,
-    (before, entry): (Option<Versioned>, ModelEntry),
+    (before, entry): (Option<Versioned<E>>, E),
     audit: AuditEntry,
     is_dry_run: bool,
 ) -> Result<Response<Body>, ApiError> {
-    let models = state.registry.models().await.map_err(store_failed)?;
+    let models = state.registry.entries::<ModelEntry>().await.map_err(store_failed)?;
     let registered: BTreeSet<ModelId> = models.into_iter().map(|it| it.entry.model.id).collect();
     entry.check_names(&registered).map_err(invalid_field)?;
-    if let Some(before) = &before {
-        let by = before.entry.written_by.clone();
-        if before.entry == (ModelEntry { written_by: by, ..entry.clone() }) {
-            return Ok(answered(StatusCode::OK, before, is_dry_run));
-        }
+    if let Some(before) = before.as_ref().filter(|before| before.entry.says(&entry)) {
+        return Ok(answered(StatusCode::OK, before, is_dry_run));
     }
     let was = before.as_ref().map_or(Value::Null, |before| json!(before.entry));
     let audit = AuditEntry { before: was, after: json!(entry), ..audit };
-    let change = Change::new(before, entry, audit);
+    let change = if before.is_some() {
+        Change::new(before, entry, audit)
+    } else {
+        let last = state.registry.versions::<E>(entry.id(), u64::MAX, 1).await;
+        let last = last.map_err(store_failed)?.pop().map_or(0, |last| last.version);
+        Change::registration(last, entry, audit)
+    };
     if is_dry_run {
         return Ok(answered(StatusCode::OK, &change.after, true));
     }
@@ -143,7 +203,11 @@ async fn write<S>(
     Ok(answered(status, &change.after, false))
 }
 
-fn answered(status: StatusCode, version: &Versioned, is_dry_run: bool) -> Response<Body> {
+fn answered<E: Shown>(
+    status: StatusCode,
+    version: &Versioned<E>,
+    is_dry_run: bool,
+) -> Response<Body> {
     let mut body = shown(version);
     if is_dry_run {
         body.insert("is_dry_run".into(), true.into());

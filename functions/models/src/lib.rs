@@ -1,4 +1,4 @@
-//! The registry of models: registered, changed, approved and left by administrators.
+//! The registry of models and aliases: registered, changed, approved, deployed and left by administrators.
 
 mod change;
 mod environment;
@@ -11,9 +11,13 @@ use std::convert::Infallible;
 use administration::AdministrationStore;
 use http::{Method, Response};
 use http_api::{ApiError, Ask, Body, caller, parts, path, respond};
+use inference::Alias;
 use jiff::Timestamp;
 use lambda_http::Request;
-use registry::RegistryStore;
+use registry::{Kind, ModelEntry, RegistryStore};
+use tenancy::TenantContext;
+
+use crate::show::Shown;
 
 pub use crate::environment::StartError;
 
@@ -22,7 +26,7 @@ pub use crate::environment::StartError;
 pub struct State<S, R> {
     /// Where refusals are noted.
     pub store: S,
-    /// Entries of models.
+    /// Entries of models and aliases.
     pub registry: R,
     /// The clock.
     pub now: fn() -> Timestamp,
@@ -30,41 +34,54 @@ pub struct State<S, R> {
     pub new_id: fn() -> String,
 }
 
-/// What a path asks for. Ids are as the path says them.
+/// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Route {
-    /// `/v1/registry/models`
-    Models,
-    /// `/v1/registry/models/{model_id}`
-    Model(String),
-    /// `../history`
+struct Route {
+    /// Below `/v1/registry/models` or `/v1/registry/aliases`.
+    kind: Kind,
+    of: Of,
+}
+
+/// What of a kind. Ids are as the path says them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Of {
+    All,
+    /// `/{id}`
+    One(String),
+    /// `/{id}/history`
     History(String),
-    /// `../rollback`
+    /// `/{id}/rollback`
     Rollback(String),
-    /// `../stage`
+    /// `/{id}/stage`, of models
     Stage(String),
+    /// `/{id}/deploy`, of aliases
+    Deploy(String),
 }
 
 impl Route {
     fn of(path: &str) -> Option<Self> {
         let parts = parts(path)?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let ["registry", "models", rest @ ..] = parts.as_slice() else { return None };
-        Some(match rest {
-            [] => Self::Models,
-            [id] => Self::Model((*id).to_owned()),
-            [id, "history"] => Self::History((*id).to_owned()),
-            [id, "rollback"] => Self::Rollback((*id).to_owned()),
-            [id, "stage"] => Self::Stage((*id).to_owned()),
+        let ["registry", kind, rest @ ..] = parts.as_slice() else { return None };
+        let kind = [Kind::Model, Kind::Alias].into_iter().find(|it| it.path() == *kind)?;
+        let of = match (kind, rest) {
+            (_, []) => Of::All,
+            (_, [id]) => Of::One((*id).to_owned()),
+            (_, [id, "history"]) => Of::History((*id).to_owned()),
+            (_, [id, "rollback"]) => Of::Rollback((*id).to_owned()),
+            (Kind::Model, [id, "stage"]) => Of::Stage((*id).to_owned()),
+            (Kind::Alias, [id, "deploy"]) => Of::Deploy((*id).to_owned()),
             _ => return None,
-        })
+        };
+        Some(Self { kind, of })
     }
 
     fn methods(&self) -> &'static [Method] {
-        match self {
-            Self::Models | Self::History(_) => &[Method::GET],
-            Self::Model(_) => &[Method::GET, Method::PUT],
-            Self::Rollback(_) | Self::Stage(_) => &[Method::POST],
+        match (&self.of, self.kind) {
+            (Of::All | Of::History(_), _) => &[Method::GET],
+            (Of::One(_), Kind::Model) => &[Method::GET, Method::PUT],
+            (Of::One(_), Kind::Alias) => &[Method::GET, Method::PUT, Method::DELETE],
+            (Of::Rollback(_) | Of::Stage(_) | Of::Deploy(_), _) => &[Method::POST],
         }
     }
 }
@@ -89,14 +106,31 @@ async fn answer(
     let route = Route::of(&path).ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
     ApiError::check_method(request.method(), &path, route.methods())?;
     let ask = Ask::of(request)?;
-    match route {
-        Route::Models => show::list(state, &context, &ask).await,
-        Route::Model(id) if request.method() == Method::PUT => {
-            Box::pin(change::set(state, &context, &id, &ask)).await
+    match route.kind {
+        Kind::Model => serve::<ModelEntry>(state, &context, route.of, request.method(), &ask).await,
+        Kind::Alias => serve::<Alias>(state, &context, route.of, request.method(), &ask).await,
+    }
+}
+
+async fn serve<E: Shown>(
+    state: &State<impl AdministrationStore, impl RegistryStore>,
+    context: &TenantContext,
+    of: Of,
+    method: &Method,
+    ask: &Ask<'_>,
+) -> Result<Response<Body>, ApiError> {
+    match of {
+        Of::All => show::list::<E, _>(state, context, ask).await,
+        Of::One(id) if method == Method::PUT => {
+            Box::pin(change::set::<E>(state, context, &id, ask)).await
         }
-        Route::Model(id) => show::one(state, &context, &id, &ask).await,
-        Route::History(id) => show::history(state, &context, &id, &ask).await,
-        Route::Rollback(id) => Box::pin(change::roll_back(state, &context, &id, &ask)).await,
-        Route::Stage(id) => Box::pin(change::stage(state, &context, &id, &ask)).await,
+        Of::One(id) if method == Method::DELETE => {
+            Box::pin(change::remove::<E>(state, context, &id, ask)).await
+        }
+        Of::One(id) => show::one::<E, _>(state, context, &id, ask).await,
+        Of::History(id) => show::history::<E, _>(state, context, &id, ask).await,
+        Of::Rollback(id) => Box::pin(change::roll_back::<E>(state, context, &id, ask)).await,
+        Of::Stage(id) => Box::pin(change::stage(state, context, &id, ask)).await,
+        Of::Deploy(id) => Box::pin(change::deploy(state, context, &id, ask)).await,
     }
 }

@@ -6,42 +6,111 @@ use http::{Response, StatusCode};
 use http_api::{
     ApiError, Ask, Body, after, answer, cursor, invalid, limit, page, store_failed, with_etag,
 };
-use inference::Stage;
-use registry::{RegistryStore, Versioned, lineage};
+use inference::{Alias, Stage};
+use registry::{Entry, ModelEntry, RegistryStore, Versioned, lineage};
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, TenantContext};
 
 use crate::State;
 
-/// `GET /v1/registry/models`
-pub(crate) async fn list<S>(
+/// How entries of a kind are listed and shown.
+pub(crate) trait Shown: Entry {
+    /// The filters that lists of them take.
+    const FILTERS: &'static [&'static str];
+
+    /// Whether an entry is one of those that were asked for.
+    ///
+    /// # Errors
+    /// A filter makes no sense.
+    fn wanted(ask: &Ask<'_>) -> Result<impl Fn(&Self) -> bool + Send, ApiError>;
+
+    /// Adds what is always said of one.
+    fn complete(&self, body: &mut Map<String, Value>);
+
+    /// Adds what is said of one by itself.
+    fn relate(
+        &self,
+        registry: &impl RegistryStore,
+        body: &mut Map<String, Value>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+}
+
+impl Shown for ModelEntry {
+    const FILTERS: &'static [&'static str] = &["stage"];
+
+    fn wanted(ask: &Ask<'_>) -> Result<impl Fn(&Self) -> bool + Send, ApiError> {
+        let wanted = ask.get("stage").map(|name| {
+            let found = Stage::ALL.into_iter().find(|it| it.as_str() == name);
+            let message = "This is `draft`, `approved`, `deprecated` or `retired`.";
+            found.ok_or_else(|| invalid("stage", message))
+        });
+        let wanted = wanted.transpose()?;
+        Ok(move |entry: &Self| wanted.is_none_or(|wanted| entry.model.stage == wanted))
+    }
+
+    fn complete(&self, body: &mut Map<String, Value>) {
+        // The hot path's entries leave it out if it is so.
+        body.insert("stage".into(), json!(self.model.stage));
+    }
+
+    async fn relate(
+        &self,
+        registry: &impl RegistryStore,
+        body: &mut Map<String, Value>,
+    ) -> Result<(), ApiError> {
+        let models = registry.entries::<Self>().await.map_err(store_failed)?;
+        let entries: BTreeMap<_, _> =
+            models.into_iter().map(|it| (it.entry.id().clone(), it.entry)).collect();
+        let (made_from, made_into) = lineage(&entries, self.id());
+        body.insert("lineage".into(), json!({"made_from": made_from, "made_into": made_into}));
+        Ok(())
+    }
+}
+
+impl Shown for Alias {
+    const FILTERS: &'static [&'static str] = &["model"];
+
+    fn wanted(ask: &Ask<'_>) -> Result<impl Fn(&Self) -> bool + Send, ApiError> {
+        let wanted = ask.get("model").map(str::to_owned);
+        Ok(move |entry: &Self| {
+            wanted.as_ref().is_none_or(|wanted| entry.models().any(|it| it.as_str() == wanted))
+        })
+    }
+
+    fn complete(&self, _body: &mut Map<String, Value>) {}
+
+    async fn relate(
+        &self,
+        _registry: &impl RegistryStore,
+        _body: &mut Map<String, Value>,
+    ) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// `GET /v1/registry/models`, `GET /v1/registry/aliases`
+pub(crate) async fn list<E: Shown, S>(
     state: &State<S, impl RegistryStore>,
     context: &TenantContext,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    ask.only(&["stage", "limit", "cursor"])?;
+    ask.only(&[&["limit", "cursor"], E::FILTERS].concat())?;
     let (limit, after) = (limit(ask, 100, 500)?, after(ask)?);
-    let wanted = ask.get("stage").map(|name| {
-        let found = Stage::ALL.into_iter().find(|it| it.as_str() == name);
-        let message = "This is `draft`, `approved`, `deprecated` or `retired`.";
-        found.ok_or_else(|| invalid("stage", message))
-    });
-    let wanted = wanted.transpose()?;
+    let is_wanted = E::wanted(ask)?;
     context.require(Permission::ReadRegistry)?;
-    let models = state.registry.models().await.map_err(store_failed)?;
-    let asked = models.iter().filter(|it| {
-        let model = &it.entry.model;
-        wanted.is_none_or(|wanted| model.stage == wanted)
-            && after.as_ref().is_none_or(|after| model.id.as_str() > after.as_str())
+    let entries = state.registry.entries::<E>().await.map_err(store_failed)?;
+    let asked = entries.iter().filter(|it| {
+        is_wanted(&it.entry)
+            && after.as_ref().is_none_or(|after| it.entry.id().as_str() > after.as_str())
     });
-    let found: Vec<&Versioned> = asked.take(limit.saturating_add(1)).collect();
+    let found: Vec<&Versioned<E>> = asked.take(limit.saturating_add(1)).collect();
     let shown: Vec<Value> = found.iter().take(limit).map(|it| Value::Object(shown(it))).collect();
     let last = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit);
-    Ok(page(&shown, last.map(|it| cursor(it.entry.model.id.as_str())).as_deref()))
+    Ok(page(&shown, last.map(|it| cursor(it.entry.id().as_str())).as_deref()))
 }
 
-/// `GET /v1/registry/models/{model_id}`
-pub(crate) async fn one<S>(
+/// `GET /v1/registry/models/{model_id}`, `GET /v1/registry/aliases/{alias}`
+pub(crate) async fn one<E: Shown, S>(
     state: &State<S, impl RegistryStore>,
     context: &TenantContext,
     id: &str,
@@ -49,18 +118,14 @@ pub(crate) async fn one<S>(
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&[])?;
     context.require(Permission::ReadRegistry)?;
-    let found = model(state, id).await?;
-    let models = state.registry.models().await.map_err(store_failed)?;
-    let entries: BTreeMap<_, _> =
-        models.into_iter().map(|it| (it.entry.model.id.clone(), it.entry)).collect();
-    let (made_from, made_into) = lineage(&entries, &found.entry.model.id);
+    let found = entry::<E, _>(state, id).await?;
     let mut body = shown(&found);
-    body.insert("lineage".into(), json!({"made_from": made_from, "made_into": made_into}));
+    found.entry.relate(&state.registry, &mut body).await?;
     Ok(with_etag(answer(StatusCode::OK, &Value::Object(body)), found.version))
 }
 
-/// `GET /v1/registry/models/{model_id}/history`
-pub(crate) async fn history<S>(
+/// `GET ../history`
+pub(crate) async fn history<E: Shown, S>(
     state: &State<S, impl RegistryStore>,
     context: &TenantContext,
     id: &str,
@@ -73,34 +138,32 @@ pub(crate) async fn history<S>(
     });
     let before = before.transpose()?;
     context.require(Permission::ReadRegistry)?;
-    let now = model(state, id).await?;
+    let now = entry::<E, _>(state, id).await?;
     let before = before.unwrap_or(u64::MAX).min(now.version.saturating_add(1));
-    let id = &now.entry.model.id;
-    let found = state.registry.versions(id, before, limit.saturating_add(1)).await;
+    let found = state.registry.versions::<E>(now.entry.id(), before, limit.saturating_add(1)).await;
     let found = found.map_err(store_failed)?;
     let last = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit);
     let shown: Vec<Value> = found.iter().take(limit).map(|it| Value::Object(shown(it))).collect();
     Ok(page(&shown, last.map(|it| cursor(&it.version.to_string())).as_deref()))
 }
 
-/// A registered model by the id of a path.
-pub(crate) async fn model<S>(
+/// A registered entry by the id of a path.
+pub(crate) async fn entry<E: Entry, S>(
     state: &State<S, impl RegistryStore>,
     id: &str,
-) -> Result<Versioned, ApiError> {
-    let unknown = || ApiError::not_found("model", id);
+) -> Result<Versioned<E>, ApiError> {
+    let unknown = || ApiError::not_found(E::KIND.as_str(), id);
     let id = id.parse().map_err(|_| unknown())?;
-    state.registry.model(&id).await.map_err(store_failed)?.ok_or_else(unknown)
+    state.registry.entry(&id).await.map_err(store_failed)?.ok_or_else(unknown)
 }
 
 /// An entry as the API shows it.
-pub(crate) fn shown(version: &Versioned) -> Map<String, Value> {
+pub(crate) fn shown<E: Shown>(version: &Versioned<E>) -> Map<String, Value> {
     let mut body = match json!(version) {
         Value::Object(body) => body,
         _ => Map::new(),
     };
-    body.insert("object".into(), "model".into());
-    // The hot path's entries leave it out if it is so.
-    body.insert("stage".into(), json!(version.entry.model.stage));
+    body.insert("object".into(), E::KIND.as_str().into());
+    version.entry.complete(&mut body);
     body
 }

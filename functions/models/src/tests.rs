@@ -13,6 +13,8 @@ type World = State<FakeTable, InMemoryRegistry>;
 
 const MODELS: &str = "/v1/registry/models";
 const TUNED: &str = "/v1/registry/models/tuned";
+const ALIASES: &str = "/v1/registry/aliases";
+const SMART: &str = "/v1/registry/aliases/smart";
 
 /// Each look at the clock is a second later.
 fn now() -> Timestamp {
@@ -31,7 +33,7 @@ fn world() -> World {
     let mut seeded = document("nova-pro");
     seeded.as_object_mut().unwrap().remove("provenance");
     let id = "nova-pro".parse().unwrap();
-    registry.data().models.insert(id, serde_json::from_value(seeded).unwrap());
+    registry.data().entries.insert((Kind::Model, id), seeded);
     State { store: FakeTable::default(), registry, now, new_id }
 }
 
@@ -168,4 +170,85 @@ async fn whoever_changes_says_what_and_may() {
     let gone = get(&state, "org_admin/ada", "/v1/registry/models/gone").await;
     assert_eq!(gone.status, 404);
     assert_eq!(state.registry.data().audit.len(), 1);
+}
+
+/// An alias that stands for one model.
+fn smart(model: &str) -> Value {
+    json!({"steps": [{"targets": [{"model": model}]}]})
+}
+
+#[tokio::test]
+async fn an_alias_is_made_deployed_put_back_and_taken_away() {
+    let state = world();
+    register(&state, "org_admin/ada").await;
+    let put = ("PUT", SMART);
+    let new = Some(("if-none-match", "*"));
+    let made = send(&state, "org_admin/ada", put, new, &smart("nova-pro")).await;
+    assert_eq!((made.status.as_u16(), &made.body["object"]), (201, &json!("alias")));
+    let unknown = change(&state, "org_admin/ada", put, &smart("gone")).await;
+    assert_eq!(unknown.error(), (400, "invalid_value", "steps"));
+
+    // A draft is deployed nowhere.
+    let deploy = format!("{SMART}/deploy");
+    let canary = json!({"model": "tuned", "share": 10});
+    let post = ("POST", deploy.as_str());
+    let draft = change(&state, "org_admin/ada", post, &canary).await;
+    assert_eq!(draft.error(), (409, "not_callable", ""));
+    stage(&state, "org_admin/bob", "approved").await;
+    for (body, param) in [
+        (json!({"model": "gone"}), "model"),
+        (json!({}), "model"),
+        (json!({"model": "tuned", "share": 0}), "share"),
+        (json!({"model": "tuned", "share": 101}), "share"),
+        (json!({"model": "tuned", "share": "half"}), "share"),
+        (json!({"model": "tuned", "weight": 1}), "weight"),
+    ] {
+        let error = change(&state, "org_admin/ada", post, &body).await;
+        assert_eq!((error.status.as_u16(), error.error().2), (400, param), "{body}");
+    }
+    let deployed = change(&state, "org_admin/ada", post, &canary).await;
+    assert_eq!(
+        deployed.body["steps"][0]["targets"],
+        json!([{"model": "tuned", "weight": 1}, {"model": "nova-pro", "weight": 9}])
+    );
+    let listed = get(&state, "lob_admin/lea", &format!("{ALIASES}?model=tuned")).await;
+    assert_eq!(listed.body["data"][0]["name"], "smart");
+    let none = get(&state, "lob_admin/lea", &format!("{ALIASES}?model=opus")).await;
+    assert_eq!(none.body["data"], json!([]));
+
+    let path = format!("{SMART}/rollback");
+    let back = change(&state, "org_admin/bob", ("POST", &path), &json!({"version": 1})).await;
+    assert_eq!((&back.body["version"], &back.body["steps"]), (&json!(3), &made.body["steps"]));
+    let kept = send(&state, "org_admin/ada", ("DELETE", SMART), None, &Value::Null).await;
+    assert_eq!(kept.error(), (428, "precondition_required", "If-Match"));
+    let gone = change(&state, "org_admin/ada", ("DELETE", SMART), &Value::Null).await;
+    assert_eq!((gone.status.as_u16(), &gone.body["deleted"]), (200, &json!(true)));
+    assert_eq!(get(&state, "org_admin/ada", SMART).await.status, 404);
+    let again = send(&state, "org_admin/ada", put, new, &smart("tuned")).await;
+    assert_eq!(again.body["version"], 4, "it goes on counting");
+    let actions: Vec<_> = state.registry.data().audit.iter().map(|it| it.action.clone()).collect();
+    assert_eq!(
+        actions[2..],
+        ["model.stage", "alias.deployed", "alias.rolled_back", "alias.removed", "alias.set"]
+    );
+}
+
+#[tokio::test]
+async fn models_are_not_taken_away_and_aliases_have_no_stage() {
+    let state = world();
+    register(&state, "org_admin/ada").await;
+    let gone = change(&state, "org_admin/ada", ("DELETE", TUNED), &Value::Null).await;
+    assert_eq!(gone.status, 405);
+    for path in [format!("{SMART}/stage"), format!("{TUNED}/deploy")] {
+        let answer = change(&state, "org_admin/ada", ("POST", &path), &json!({})).await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    for role in ["lob_admin", "tenant_admin", "developer", "org_auditor"] {
+        let who = format!("{role}/eve");
+        let deploy = format!("{SMART}/deploy");
+        for what in [("PUT", SMART), ("DELETE", SMART), ("POST", &deploy)] {
+            let refused = change(&state, &who, what, &smart("nova-pro")).await;
+            assert_eq!(refused.status, 403, "{who} {what:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Entries of models as administrators change them, and as the hot path reads them.
 
-use inference::{CatalogStore as _, Stage};
-use registry::{Change, RegistryStore as _, Versioned, moved, read_model};
+use inference::{Alias, CatalogStore as _, Stage};
+use registry::{Change, Entry as _, ModelEntry, RegistryStore as _, Removal, Versioned, moved};
 use serde_json::json;
 use store_dynamodb::{Configuration, Registry};
 use tenancy::ModelId;
@@ -28,11 +28,11 @@ async fn a_change_is_its_version_its_audit_entry_and_what_the_hot_path_reads() {
     });
     let (ada, bob) = (entry(1, "x").principal_id, "u-2".to_owned().try_into().unwrap());
     let body = document.as_object().unwrap().clone();
-    let new = read_model(body, &id("tuned"), None, &ada, entry(1, "x").time).unwrap();
+    let new = ModelEntry::read(body, &id("tuned"), None, &ada, entry(1, "x").time).unwrap();
     let first = Change::new(None, new, entry(1, "registry/models/tuned"));
     assert!(registry.change(&first).await.unwrap());
     assert!(!registry.change(&first).await.unwrap(), "it is there");
-    assert_eq!(registry.model(&id("tuned")).await.unwrap().as_ref(), Some(&first.after));
+    assert_eq!(registry.entry(&id("tuned")).await.unwrap().as_ref(), Some(&first.after));
     let draft = &hot.catalog().await.unwrap().models[&id("tuned")];
     assert_eq!((draft.as_ref(), draft.stage), (&first.after.entry.model, Stage::Draft));
 
@@ -42,7 +42,7 @@ async fn a_change_is_its_version_its_audit_entry_and_what_the_hot_path_reads() {
     assert!(registry.change(&second).await.unwrap());
     let again = Change { audit: entry(3, "registry/models/tuned"), ..second.clone() };
     assert!(!registry.change(&again).await.unwrap(), "it changed since");
-    assert_eq!(registry.models().await.unwrap(), std::slice::from_ref(&second.after));
+    assert_eq!(registry.entries().await.unwrap(), std::slice::from_ref(&second.after));
     assert_eq!(hot.catalog().await.unwrap().models[&id("tuned")].stage, Stage::Approved);
 
     let versions =
@@ -50,7 +50,7 @@ async fn a_change_is_its_version_its_audit_entry_and_what_the_hot_path_reads() {
     assert_eq!(versions(u64::MAX, 9).await, [second.after.clone(), first.after.clone()]);
     assert_eq!(versions(3, 1).await, [second.after]);
     assert_eq!(versions(2, 9).await, [first.after]);
-    assert_eq!(versions(0, 9).await, Vec::<Versioned>::new());
+    assert_eq!(versions(0, 9).await, Vec::<Versioned<ModelEntry>>::new());
     let audited = get(&client, TENANCY, "ORG", "AUDIT#2026-11-23T12:00:02.000Z#e2").await.unwrap();
     assert_eq!(audited["version"], 2);
     assert!(get(&client, TENANCY, "ORG", "AUDIT#2026-11-23T12:00:03.000Z#e3").await.is_none());
@@ -66,7 +66,7 @@ async fn what_was_seeded_is_changed_once_and_can_be_put_back() {
         "default_max_tokens": 4096, "capabilities": {},
     });
     put(&client, TENANCY, "CATALOG", "MODEL#nova-pro", seeded).await;
-    let before = registry.model(&id("nova-pro")).await.unwrap().unwrap();
+    let before: Versioned<ModelEntry> = registry.entry(&id("nova-pro")).await.unwrap().unwrap();
     assert_eq!(before.version, 0);
     let left =
         moved(&before.entry, Stage::Deprecated, &entry(1, "x").principal_id, entry(1, "x").time);
@@ -78,4 +78,47 @@ async fn what_was_seeded_is_changed_once_and_can_be_put_back() {
     assert!(!registry.change(&late).await.unwrap(), "it was changed before");
     let versions = registry.versions(&id("nova-pro"), 2, 9).await.unwrap();
     assert_eq!(versions, [change.after, before]);
+}
+
+#[tokio::test]
+async fn an_alias_that_comes_again_goes_on_counting() {
+    let client = keyed(TENANCY).await;
+    let registry = Registry::new(client.clone(), TENANCY.to_owned());
+    let hot = Configuration::new(client.clone(), TENANCY.to_owned());
+    let alias = |model: &str| -> Alias {
+        let steps = json!([{"targets": [{"model": model}]}]);
+        serde_json::from_value(json!({"name": "smart", "steps": steps})).unwrap()
+    };
+    let first = Change::new(None, alias("tuned-1"), entry(1, "registry/aliases/smart"));
+    assert!(registry.change(&first).await.unwrap());
+    // A model of the same name is another entry.
+    assert_eq!(registry.entries::<ModelEntry>().await.unwrap(), []);
+    assert_eq!(registry.entry::<ModelEntry>(&id("smart")).await.unwrap(), None);
+    let read = &hot.catalog().await.unwrap().aliases[&id("smart")];
+    assert_eq!(**read, alias("tuned-1"));
+    let second = Change::new(
+        Some(first.after.clone()),
+        alias("tuned-2"),
+        entry(2, "registry/aliases/smart"),
+    );
+    assert!(registry.change(&second).await.unwrap());
+
+    let removal = |before: &Versioned<Alias>, number| Removal {
+        before: before.clone(),
+        audit: entry(number, "registry/aliases/smart"),
+    };
+    assert!(!registry.remove(&removal(&first.after, 3)).await.unwrap(), "it changed since");
+    assert!(registry.remove(&removal(&second.after, 4)).await.unwrap());
+    assert!(!registry.remove(&removal(&second.after, 5)).await.unwrap(), "it is gone");
+    assert!(hot.catalog().await.unwrap().aliases.is_empty());
+    let versions = registry.versions::<Alias>(&id("smart"), u64::MAX, 1).await.unwrap();
+    assert_eq!(versions, std::slice::from_ref(&second.after));
+    let third = Change::registration(
+        versions[0].version,
+        alias("tuned-3"),
+        entry(6, "registry/aliases/smart"),
+    );
+    assert!(registry.change(&third).await.unwrap());
+    let versions = registry.versions(&id("smart"), u64::MAX, 9).await.unwrap();
+    assert_eq!(versions, [third.after, second.after, first.after]);
 }
