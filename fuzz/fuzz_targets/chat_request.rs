@@ -68,9 +68,10 @@ fuzz_target!(|body: &[u8]| {
     assert_eq!(forwarded["model"], MODEL.provider_model_id.as_str());
     assert!(forwarded["max_completion_tokens"].is_u64() || forwarded["max_tokens"].is_u64());
     assert!(forwarded.get("seed").is_none());
+    assert_eq!(forwarded["stream_options"]["include_usage"] == true, request.is_streaming());
     // What was forwarded is what was judged.
     let forwarded = ChatRequest::parse(&forward()).expect("still a request");
-    assert_eq!(forwarded.max_output_tokens(), Some(u64::from(bound.max_tokens)));
+    let again = forwarded.bound(&MODEL, None).expect("it was bounded");
+    assert_eq!(again.max_tokens, bound.max_tokens);
     assert_eq!(forwarded.is_streaming(), request.is_streaming());
-    assert_eq!(forwarded.includes_usage(), request.is_streaming());
 });

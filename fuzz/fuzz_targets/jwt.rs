@@ -46,7 +46,7 @@ impl Directory for Everybody {
 
     async fn client(&self, client_id: &str) -> Result<Option<Client>, ReadDirectoryError> {
         let (client_id, issuer) = (client_id.to_owned(), POOL.to_owned());
-        Ok(Some(Client { client_id, tenant_id: tenant("globex"), issuer }))
+        Ok(Some(Client { client_id, tenant_id: tenant("globex"), issuer, role: Role::Machine }))
     }
 
     async fn aws_role(&self, _: &str, _: &str) -> Result<Option<AwsRole>, ReadDirectoryError> {
