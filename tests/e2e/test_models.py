@@ -32,10 +32,15 @@ def tuned(stack: Stack) -> Iterator[str]:
     """The id of a model that is forgotten after the test, with its price."""
     model = new("tuned")
     yield model
+    forget(stack, f"MODEL#{model}", f"PRICE_OVERRIDES#{model}")
+
+
+def forget(stack: Stack, entry: str, *others: str) -> None:
+    """Removes an entry of the catalogue with its versions, and others."""
     tenancy = stack.table("TenancyTableName")
-    for item in tenancy.query(KeyConditionExpression=Key("PK").eq(f"MODEL#{model}"))["Items"]:
+    for item in tenancy.query(KeyConditionExpression=Key("PK").eq(entry))["Items"]:
         tenancy.delete_item(Key={"PK": item["PK"], "SK": item["SK"]})
-    for sort_key in (f"MODEL#{model}", f"PRICE_OVERRIDES#{model}"):
+    for sort_key in (entry, *others):
         tenancy.delete_item(Key={"PK": "CATALOG", "SK": sort_key})
 
 
@@ -155,10 +160,7 @@ def smart(stack: Stack) -> Iterator[str]:
     """The name of an alias that is forgotten after the test."""
     alias = new("smart")
     yield alias
-    tenancy = stack.table("TenancyTableName")
-    for item in tenancy.query(KeyConditionExpression=Key("PK").eq(f"ALIAS#{alias}"))["Items"]:
-        tenancy.delete_item(Key={"PK": item["PK"], "SK": item["SK"]})
-    tenancy.delete_item(Key={"PK": "CATALOG", "SK": f"ALIAS#{alias}"})
+    forget(stack, f"ALIAS#{alias}")
 
 
 def answering(caller: Caller, alias: str) -> str | None:

@@ -134,6 +134,19 @@ pub fn page(data: &[Value], next_cursor: Option<&str>) -> Response<Body> {
     answer(StatusCode::OK, &json!({"object": "list", "data": data, "next_cursor": next_cursor}))
 }
 
+/// The page of the first `limit` of `found`, which has one more if there are more; `position` says where
+/// the next page begins after one.
+pub fn page_of<T>(
+    found: &[T],
+    limit: usize,
+    position: impl Fn(&T) -> String,
+    shown: impl Fn(&T) -> Value,
+) -> Response<Body> {
+    let last = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit);
+    let data: Vec<Value> = found.iter().take(limit).map(shown).collect();
+    page(&data, last.map(|last| cursor(&position(last))).as_deref())
+}
+
 /// The answer with the version of what it shows.
 pub fn with_etag(response: Response<Body>, version: u64) -> Response<Body> {
     with_header(response, header::ETAG, &etag(version))

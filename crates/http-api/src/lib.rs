@@ -19,7 +19,7 @@ pub use caller::{caller, verified};
 pub use checks::{are_registered, is_free, may_decide, takes_tenants};
 pub use document::{
     after, changed_meanwhile, cursor, invalid_field, is_creating, limit, matches, object,
-    object_if_any, page, refused, says_known, take_flag, take_text, version, with_etag,
+    object_if_any, page, page_of, refused, says_known, take_flag, take_text, version, with_etag,
 };
 pub use error::{ApiError, request_id_header};
 pub use path::path;

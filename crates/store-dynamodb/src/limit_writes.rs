@@ -61,17 +61,7 @@ impl LimitTables {
         owner: &LimitOwner,
         raise: &RaiseRequest,
     ) -> Result<TransactWriteItem, Unwritable> {
-        let put = Put::builder()
-            .table_name(&self.tenancy)
-            .set_item(Some(raise_item(owner, raise)?))
-            .condition_expression("#status = :requested")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(
-                ":requested",
-                serde_dynamo::to_attribute_value(RequestStatus::Requested)?,
-            )
-            .build()?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        put_decided(&self.tenancy, raise_item(owner, raise)?)
     }
 
     /// The writes of a change.
@@ -141,6 +131,21 @@ pub(crate) async fn transact(
 pub(crate) fn put_new(table: &str, item: Item) -> Result<TransactWriteItem, Unwritable> {
     let put = Put::builder().table_name(table).set_item(Some(item));
     let put = put.condition_expression("attribute_not_exists(PK)").build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// Puts a request as it was decided over one that nobody decided on.
+pub(crate) fn put_decided(table: &str, item: Item) -> Result<TransactWriteItem, Unwritable> {
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("#status = :requested")
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(
+            ":requested",
+            serde_dynamo::to_attribute_value(RequestStatus::Requested)?,
+        )
+        .build()?;
     Ok(TransactWriteItem::builder().put(put).build())
 }
 

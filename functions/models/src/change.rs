@@ -70,11 +70,7 @@ pub(crate) async fn roll_back<E: Shown>(
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    ask.only(&["dry_run"])?;
-    let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, (E::KIND, "rolled_back"), id).await?;
-    let before = entry::<E, _>(state, id).await?;
-    matches(ask, before.version, !is_dry_run)?;
+    let (before, audit, is_dry_run) = begin::<E>(state, context, "rolled_back", id, ask).await?;
     let version = version(ask)?;
     let id = before.entry.id();
     let found = state.registry.versions::<E>(id, version.saturating_add(1), 1).await;
@@ -97,12 +93,8 @@ pub(crate) async fn stage(
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    ask.only(&["dry_run"])?;
-    let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, (Kind::Model, "stage"), id).await?;
-    let before = entry::<ModelEntry, _>(state, id).await?;
     // Whoever approves has read what they approve.
-    matches(ask, before.version, !is_dry_run)?;
+    let (before, audit, is_dry_run) = begin::<ModelEntry>(state, context, "stage", id, ask).await?;
     let mut body = object(ask)?;
     let to = body.remove("stage").and_then(|stage| serde_json::from_value::<Stage>(stage).ok());
     let Some(to) = to else {
@@ -129,11 +121,7 @@ pub(crate) async fn deploy(
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    ask.only(&["dry_run"])?;
-    let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, (Kind::Alias, "deployed"), id).await?;
-    let before = entry::<Alias, _>(state, id).await?;
-    matches(ask, before.version, !is_dry_run)?;
+    let (before, audit, is_dry_run) = begin::<Alias>(state, context, "deployed", id, ask).await?;
     let mut body = object(ask)?;
     let model = take_text(&mut body, "model")?.unwrap_or_default();
     let share = body
@@ -153,6 +141,23 @@ pub(crate) async fn deploy(
     let alias =
         deployed(&before.entry, &model, share.unwrap_or_default()).map_err(invalid_field)?;
     write(state, (Some(before), alias), audit, is_dry_run).await
+}
+
+/// What every change of what is there begins with: the entry as it is, which the caller has seen, the audit
+/// entry of `action`, and whether it is only to be shown.
+async fn begin<E: Shown>(
+    state: &State<impl AdministrationStore, impl RegistryStore>,
+    context: &TenantContext,
+    action: &str,
+    id: &str,
+    ask: &Ask<'_>,
+) -> Result<(Versioned<E>, AuditEntry, bool), ApiError> {
+    ask.only(&["dry_run"])?;
+    let is_dry_run = ask.flag("dry_run")?;
+    let audit = permitted(state, context, (E::KIND, action), id).await?;
+    let before = entry::<E, _>(state, id).await?;
+    matches(ask, before.version, !is_dry_run)?;
+    Ok((before, audit, is_dry_run))
 }
 
 /// The audit entry of what the caller is about to do, if it may; a refusal is noted.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{Response, StatusCode};
 use http_api::{
-    ApiError, Ask, Body, after, answer, cursor, invalid, limit, page, store_failed, with_etag,
+    ApiError, Ask, Body, after, answer, invalid, limit, page_of, store_failed, with_etag,
 };
 use inference::{Alias, Stage};
 use registry::{Entry, ModelEntry, RegistryStore, Versioned, lineage};
@@ -104,9 +104,8 @@ pub(crate) async fn list<E: Shown, S>(
             && after.as_ref().is_none_or(|after| it.entry.id().as_str() > after.as_str())
     });
     let found: Vec<&Versioned<E>> = asked.take(limit.saturating_add(1)).collect();
-    let shown: Vec<Value> = found.iter().take(limit).map(|it| Value::Object(shown(it))).collect();
-    let last = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit);
-    Ok(page(&shown, last.map(|it| cursor(it.entry.id().as_str())).as_deref()))
+    let position = |it: &&Versioned<E>| it.entry.id().to_string();
+    Ok(page_of(&found, limit, position, |it| Value::Object(shown(it))))
 }
 
 /// `GET /v1/registry/models/{model_id}`, `GET /v1/registry/aliases/{alias}`
@@ -142,9 +141,7 @@ pub(crate) async fn history<E: Shown, S>(
     let before = before.unwrap_or(u64::MAX).min(now.version.saturating_add(1));
     let found = state.registry.versions::<E>(now.entry.id(), before, limit.saturating_add(1)).await;
     let found = found.map_err(store_failed)?;
-    let last = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit);
-    let shown: Vec<Value> = found.iter().take(limit).map(|it| Value::Object(shown(it))).collect();
-    Ok(page(&shown, last.map(|it| cursor(&it.version.to_string())).as_deref()))
+    Ok(page_of(&found, limit, |it| it.version.to_string(), |it| Value::Object(shown(it))))
 }
 
 /// A registered entry by the id of a path.

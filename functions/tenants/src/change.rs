@@ -18,11 +18,9 @@ use tenancy::{Permission, Status, TenantContext, TenantId};
 
 use crate::State;
 use crate::access::{Visible, tenant_for, unknown, visible};
+use crate::answer::check_text;
 use crate::audit;
 use crate::tenants::{said, shown};
-
-/// Characters of a reason.
-const MAX_REASON: usize = 500;
 
 /// `PUT /v1/tenants/{tenant_id}`
 ///
@@ -203,10 +201,7 @@ async fn set_status(
     let mut body = object_if_any(ask)?;
     let reason = take_text(&mut body, "reason")?.unwrap_or_default();
     refuse_unknown(&body)?;
-    if reason.chars().count() > MAX_REASON || reason.chars().any(|it| it.is_control() && it != '\n')
-    {
-        return Err(invalid("reason", format!("A text of {MAX_REASON} characters at most.")));
-    }
+    check_text("reason", &reason)?;
     if is_suspending && reason.trim().is_empty() {
         return Err(invalid("reason", "Say why: who asks later reads it here and in the history."));
     }

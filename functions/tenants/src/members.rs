@@ -12,7 +12,7 @@ use administration::{
 use futures::future::try_join_all;
 use http::{Response, StatusCode};
 use http_api::{
-    ApiError, Ask, Body, after, answer, conflict, cursor, invalid, limit, may_decide, object, page,
+    ApiError, Ask, Body, after, answer, conflict, invalid, limit, may_decide, object, page_of,
     refuse_unknown, store_failed, take_flag, take_text,
 };
 use inference::FaultKind;
@@ -48,12 +48,8 @@ pub(crate) async fn list(
         }
     }
     let later = members.iter().filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after));
-    let mut found: Vec<_> = later.take(limit + 1).collect();
-    let has_more = found.len() > limit;
-    found.truncate(limit);
-    let next = if has_more { found.last().map(|(id, _)| cursor(id)) } else { None };
-    let data: Vec<_> = found.into_iter().map(|(_, (user, roles))| shown(user, roles)).collect();
-    Ok(page(&data, next.as_deref()))
+    let found: Vec<_> = later.take(limit + 1).collect();
+    Ok(page_of(&found, limit, |(id, _)| (*id).clone(), |(_, (user, roles))| shown(user, roles)))
 }
 
 /// `PUT /v1/tenants/{tenant_id}/users/{username}`

@@ -6,8 +6,8 @@ use administration::{AdministrationStore, ModelRequest, UserPool};
 use admission::RequestStatus;
 use http::{Response, StatusCode};
 use http_api::{
-    ApiError, Ask, Body, after, answer, changed_meanwhile, conflict, cursor, invalid, limit,
-    object, object_if_any, page, refuse_unknown, store_failed, take_text,
+    ApiError, Ask, Body, after, answer, changed_meanwhile, conflict, invalid, limit, object,
+    object_if_any, page_of, refuse_unknown, store_failed, take_text,
 };
 use inference::FaultKind;
 use serde_json::{Map, Value, json};
@@ -15,13 +15,12 @@ use tenancy::{ModelId, Permission, TenantContext};
 
 use crate::State;
 use crate::access::{Visible, tenant_for, unknown};
+use crate::answer::check_text;
 use crate::audit;
 use crate::change::{NewState, write};
 
 /// Requests of one tenant that nobody has decided on.
 const MAX_OPEN: usize = 100;
-/// Characters of a reason, or of a note.
-const MAX_TEXT: usize = 500;
 /// Times that granting is tried when the tenant changes meanwhile.
 const MAX_TRIES: usize = 3;
 
@@ -53,11 +52,8 @@ pub(crate) async fn list<P>(
             && status.is_none_or(|status| request.status == status)
             && after.as_ref().is_none_or(|after| request.id < *after)
     });
-    let last = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit);
-    let next = last.map(|request| cursor(&request.id));
-    let data: Vec<_> =
-        found.iter().take(limit).map(|request| Value::Object(shown(&tenant, request))).collect();
-    Ok(page(&data, next.as_deref()))
+    let shown = |request: &ModelRequest| Value::Object(shown(&tenant, request));
+    Ok(page_of(&found, limit, |request| request.id.clone(), shown))
 }
 
 /// `POST /v1/tenants/{tenant_id}/model-requests`
@@ -217,11 +213,8 @@ async fn grant(
 /// A text that the body has, if it has one.
 fn said(body: &mut Map<String, Value>, name: &str) -> Result<Option<String>, ApiError> {
     let text = take_text(body, name)?.filter(|text| !text.trim().is_empty());
-    let is_plain = |text: &String| {
-        text.chars().count() <= MAX_TEXT && !text.chars().any(|it| it.is_control() && it != '\n')
-    };
-    if text.as_ref().is_some_and(|text| !is_plain(text)) {
-        return Err(invalid(name, format!("A text of {MAX_TEXT} characters at most.")));
+    if let Some(text) = &text {
+        check_text(name, text)?;
     }
     Ok(text)
 }

@@ -140,7 +140,7 @@ impl Administration {
             &change.document,
         )?);
         if let Some(request) = &change.granted {
-            writes.push(self.put_undecided(id, request)?);
+            writes.push(self.put_request(id, request)?);
         }
         writes.push(self.put(note_item(&change.unfinished)?)?);
         writes.push(audit_put(&self.table, key::tenant(id), &change.entry)?);

@@ -2,12 +2,12 @@
 
 use administration::ModelRequest;
 use admission::{AuditEntry, RequestStatus, StoreError};
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use tenancy::TenantId;
 
 use super::{Administration, Unwritable};
 use crate::key;
-use crate::limit_writes::{Item, audit_put};
+use crate::limit_writes::{Item, audit_put, put_decided};
 
 impl Administration {
     pub(super) async fn list_model_requests(
@@ -35,15 +35,15 @@ impl Administration {
                 .build()?;
             Ok(vec![
                 TransactWriteItem::builder().condition_check(is_there).build(),
-                self.put_undecided(tenant_id, request)?,
+                self.put_request(tenant_id, request)?,
                 audit_put(&self.table, key::tenant(tenant_id), entry)?,
             ])
         };
         self.write("write a request for a model", tenant_id, writes()).await
     }
 
-    /// Puts a request over one that nobody decided on, or none.
-    pub(super) fn put_undecided(
+    /// Puts a request: one that is new, or one that was decided over one that was not.
+    pub(super) fn put_request(
         &self,
         tenant_id: &TenantId,
         request: &ModelRequest,
@@ -51,16 +51,9 @@ impl Administration {
         let mut item: Item = serde_dynamo::to_item(request)?;
         let name = format!("{}{}", key::MODEL_REQUEST, request.id);
         item.extend(key::key(key::tenant(tenant_id), name));
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(PK) OR #status = :requested")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(
-                ":requested",
-                serde_dynamo::to_attribute_value(RequestStatus::Requested)?,
-            )
-            .build()?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        match request.status {
+            RequestStatus::Requested => self.put_new(item),
+            RequestStatus::Approved | RequestStatus::Rejected => put_decided(&self.table, item),
+        }
     }
 }
