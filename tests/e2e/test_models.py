@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,9 @@ import openai
 import pytest
 from boto3.dynamodb.conditions import Key
 
+from functions import Functions
 from lives import MODEL, new
+from queues import Queue
 from stack import Caller, Stack
 from tenants import Tenants
 from waiting import until
@@ -194,3 +197,50 @@ def test_an_alias_is_deployed_and_rolled_back(admin: Caller, tenants: Tenants, s
     assert (again.status_code, again.json()["version"]) == (201, 4), again.text
     history = admin.send("GET", f"{path}/history").json()["data"]
     assert [version["version"] for version in history] == [4, 3, 2, 1]
+
+
+@pytest.fixture
+def told(stack: Stack) -> Iterator[Queue]:
+    """What is on the bus of models."""
+    events, bus, rule = stack.aws("events"), stack.outputs["EventBusName"], new("told")
+    pattern = json.dumps({"source": ["weir.models"]})
+    arn = events.put_rule(Name=rule, EventBusName=bus, EventPattern=pattern)["RuleArn"]
+    queue = Queue(stack, "events.amazonaws.com", arn)
+    events.put_targets(Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue.arn}])
+    yield queue
+    events.remove_targets(Rule=rule, EventBusName=bus, Ids=["queue"])
+    events.delete_rule(Name=rule, EventBusName=bus)
+    queue.close()
+
+
+def test_tenants_are_told_of_the_end_of_a_model_they_call(
+    admin: Caller, other_admin: Caller, tenants: Tenants, tuned: str, functions: Functions, told: Queue
+) -> None:
+    path, days = f"/registry/models/{tuned}", 20
+    last = (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
+    ends = entry(end_of_life={"retires_on": last, "successor": MODEL, "note": "Version 2 is better."})
+    made = admin.send("PUT", path, json=ends, headers={"if-none-match": "*"})
+    lob = tenants.lob()
+    moving, stuck, other = tenants.tenant(lob, [MODEL, tuned]), tenants.tenant(lob, [tuned]), tenants.tenant(lob, [MODEL])
+
+    def notices() -> dict[str, Json]:
+        found = [event for event in told.take() if event["detail"]["model"] == tuned]
+        by_tenant = {event["detail"]["tenant_id"]: event for event in found}
+        assert len(by_tenant) == len(found), "somebody was told twice"
+        return by_tenant
+
+    functions.run_schedule("ModelsFunctionName")
+    assert notices() == {}, "a draft is nobody's"
+    approved = other_admin.send("POST", f"{path}/stage", json={"stage": "approved"}, headers={"if-match": made.headers["etag"]})
+    assert approved.status_code == 200, approved.text
+    functions.run_schedule("ModelsFunctionName")
+    until(lambda: len(notices()) >= 2, "two tenants to be told")
+    functions.run_schedule("ModelsFunctionName")
+    found = notices()
+    assert set(found) == {moving.tenant_id, stuck.tenant_id} and other.tenant_id not in found
+    event = found[moving.tenant_id]
+    assert (event["source"], event["detail-type"]) == ("weir.models", "ModelRetiring")
+    detail = event["detail"]
+    assert (detail["retires_on"], detail["successor"], detail["note"]) == (last, MODEL, "Version 2 is better.")
+    assert detail["days_left"] in (days - 1, days) and detail["may_call_successor"] is True
+    assert found[stuck.tenant_id]["detail"]["may_call_successor"] is False

@@ -134,9 +134,9 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
         },
     ),
     "ModelsFunctionName": (
-        {"read the catalogue": query(TENANCY, "CATALOG"), "change it": write(TENANCY, "CATALOG"), "keep a version": write(TENANCY, "MODEL#x")},
+        {"read the catalogue": query(TENANCY, "CATALOG"), "change it": write(TENANCY, "CATALOG"), "keep a version": write(TENANCY, "MODEL#x"), "read a tenant": read(TENANCY, OWN)},
         {
-            "read a tenant": read(TENANCY, OWN),
+            "change a line of business": write(TENANCY, "LOB#x"),
             "change a tenant's callers": write(TENANCY, f"CLIENT#{NOBODY}"),
             "change a chain of the audit trail": write(TENANCY, "AUDIT#HEADS"),
             "forget a version": delete(TENANCY, "MODEL#x"),

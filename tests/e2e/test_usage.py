@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from queues import Queue
 from stack import Caller, Stack
 from tenants import Tenants
 from waiting import until
@@ -178,35 +177,22 @@ def test_usage_is_summed_for_those_who_may_see_it(admin: Caller, acme: Caller, t
 
 
 @pytest.fixture
-def alerts(stack: Stack) -> Iterator[Any]:
-    """What people are told, as a queue that listens to the topic; a function that takes what came so far."""
-    sqs, sns = stack.aws("sqs"), stack.aws("sns")
-    url = sqs.create_queue(QueueName=f"alerts-{uuid.uuid4().hex[:8]}")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    topic = stack.outputs["BudgetAlertsTopicArn"]
-    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
-    allow["Condition"] = {"ArnEquals": {"aws:SourceArn": topic}}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    came: list[str] = []
-
-    def take() -> list[str]:
-        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-            came.append(json.loads(message["Body"])["Message"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return came
-
-    yield take
+def alerts(stack: Stack) -> Iterator[Queue]:
+    """What people are told: a queue that listens to the topic."""
+    sns, topic = stack.aws("sns"), stack.outputs["BudgetAlertsTopicArn"]
+    queue = Queue(stack, "sns.amazonaws.com", topic)
+    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    yield queue
     sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
-    sqs.delete_queue(QueueUrl=url)
+    queue.close()
 
 
-def test_a_threshold_is_told_once(admin: Caller, tenant: Caller, alerts: Any) -> None:
+def test_a_threshold_is_told_once(admin: Caller, tenant: Caller, alerts: Queue) -> None:
     set_limits(admin, f"tenants/{tenant.tenant_id}", limit("calls", "requests", "day", 4, thresholds=[50, 100]))
 
     def told() -> list[str]:
-        return [text for text in alerts() if tenant.tenant_id in text]
+        texts = [message["Message"] for message in alerts.take()]
+        return [text for text in texts if tenant.tenant_id in text]
 
     for calls, thresholds in ((1, 0), (2, 1), (3, 1), (4, 2)):
         assert tenant.post_chat(CHAT).status_code == 200

@@ -7,7 +7,7 @@ use admission::{AuditEntry, StoreError};
 use serde_json::{Value, json};
 use tenancy::ModelId;
 
-use crate::{Change, Entry, Kind, RegistryStore, Removal, Versioned};
+use crate::{Change, Entry, Kind, RegistryStore, Removal, Told, Versioned};
 
 /// What the table holds, as documents.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Data {
     pub entries: BTreeMap<(Kind, ModelId), Value>,
     /// And as they were.
     pub versions: BTreeMap<(Kind, ModelId, u64), Value>,
+    /// What was told of models' ends.
+    pub told: BTreeMap<ModelId, Told>,
     /// Audit entries, oldest first.
     pub audit: Vec<AuditEntry>,
 }
@@ -91,5 +93,18 @@ impl RegistryStore for InMemoryRegistry {
         data.entries.remove(&key);
         data.audit.push(removal.audit.clone());
         Ok(true)
+    }
+
+    async fn told(&self, id: &ModelId) -> Result<Option<Told>, StoreError> {
+        Ok(self.data().told.get(id).cloned())
+    }
+
+    async fn put_told(&self, id: &ModelId, told: Option<&Told>) -> Result<(), StoreError> {
+        let mut data = self.data();
+        match told {
+            Some(told) => data.told.insert(id.clone(), told.clone()),
+            None => data.told.remove(id),
+        };
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use admission::StoreError;
 use tenancy::ModelId;
 
-use crate::{Change, Entry, Removal, Versioned};
+use crate::{Change, Entry, Removal, Told, Versioned};
 
 /// Reads and changes entries; what a caller may do was decided before.
 pub trait RegistryStore: Send + Sync {
@@ -40,4 +40,14 @@ pub trait RegistryStore: Send + Sync {
         &self,
         removal: &Removal<E>,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// What has been told of a model's end; `None` if nothing was.
+    fn told(&self, id: &ModelId) -> impl Future<Output = Result<Option<Told>, StoreError>> + Send;
+
+    /// Notes what has been told of a model's end; `None`: there is none any more.
+    fn put_told(
+        &self,
+        id: &ModelId,
+        told: Option<&Told>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

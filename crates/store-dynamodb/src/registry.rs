@@ -2,13 +2,15 @@
 //!
 //! An entry is the item that the hot path reads (`CATALOG` / `MODEL#<id>`, `ALIAS#<name>`), with its version
 //! in it. How it was is beside the catalogue, which every instance reads whole: `MODEL#<id>` /
-//! `VERSION#<version>`. Audit entries are in the partition of the organisation.
+//! `VERSION#<version>`, and what was told of a model's end under `TOLD`. Audit entries are in the partition of
+//! the organisation.
 
-use ::registry::{Change, Entry, Kind, RegistryStore, Removal, Versioned};
+use ::registry::{Change, Entry, Kind, RegistryStore, Removal, Told, Versioned};
 use admission::StoreError;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use serde::{Deserialize, Serialize};
 use tenancy::ModelId;
 
 use crate::key;
@@ -18,6 +20,14 @@ use crate::read::{self, Cause};
 
 /// The attribute that counts the changes of an entry; what was seeded has none.
 const VERSION: &str = "version";
+
+/// What was told of a model's end, as an item. It stays when there is no end any more: nobody may delete what
+/// is of a model.
+#[derive(Debug, Serialize, Deserialize)]
+struct ToldItem {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Told>,
+}
 
 /// The registry in the `tenancy` table.
 #[derive(Debug, Clone)]
@@ -57,6 +67,18 @@ impl Registry {
         let answer = query.consistent_read(true).limit(limit).send().await?;
         let items: Vec<Item> = answer.items.unwrap_or_default();
         Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
+    }
+
+    async fn read_told(&self, id: &ModelId) -> Result<Option<Told>, Cause> {
+        let found: Option<ToldItem> = read::value(&self.client, &self.table, told_key(id)).await?;
+        Ok(found.and_then(|found| found.told))
+    }
+
+    async fn write_told(&self, id: &ModelId, told: Option<&Told>) -> Result<(), Cause> {
+        let mut item: Item = serde_dynamo::to_item(ToldItem { told: told.cloned() })?;
+        item.extend(told_key(id));
+        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
+        Ok(())
     }
 
     fn put<E: Entry>(&self, key: key::Key, version: &Versioned<E>) -> Result<PutBuilder, Cause> {
@@ -134,6 +156,10 @@ fn entry_key<E: Entry>(id: &ModelId) -> key::Key {
     key::key(key::CATALOG.to_owned(), format!("{}{id}", prefix::<E>()))
 }
 
+fn told_key(id: &ModelId) -> key::Key {
+    key::key(format!("{}{id}", key::MODEL), "TOLD".to_owned())
+}
+
 impl RegistryStore for Registry {
     async fn entries<E: Entry>(&self) -> Result<Vec<Versioned<E>>, StoreError> {
         let found = Box::pin(self.read_all()).await;
@@ -165,5 +191,15 @@ impl RegistryStore for Registry {
         let (operation, id) = ("take an entry away", removal.before.entry.id());
         let writes = self.removal(removal).map_err(|cause| store_error(operation, id, cause))?;
         transact(&self.client, operation, id, writes).await
+    }
+
+    async fn told(&self, id: &ModelId) -> Result<Option<Told>, StoreError> {
+        let found = Box::pin(self.read_told(id)).await;
+        found.map_err(|cause| store_error("read what was told of a model", id, cause))
+    }
+
+    async fn put_told(&self, id: &ModelId, told: Option<&Told>) -> Result<(), StoreError> {
+        let done = Box::pin(self.write_told(id, told)).await;
+        done.map_err(|cause| store_error("note what was told of a model", id, cause))
     }
 }

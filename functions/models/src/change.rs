@@ -22,7 +22,7 @@ use crate::show::{Shown, entry, shown};
 
 /// `PUT /v1/registry/models/{model_id}`, `PUT /v1/registry/aliases/{alias}`
 pub(crate) async fn set<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
@@ -45,14 +45,14 @@ pub(crate) async fn set<E: Shown>(
 
 /// `DELETE /v1/registry/aliases/{alias}`
 pub(crate) async fn remove<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&[])?;
     let audit = permitted(state, context, (E::KIND, "removed"), id).await?;
-    let before = entry::<E, _>(state, id).await?;
+    let before = entry::<E, _, _>(state, id).await?;
     matches(ask, before.version, true)?;
     let audit = AuditEntry { before: json!(before.entry), ..audit };
     let removal = Removal { before, audit };
@@ -65,7 +65,7 @@ pub(crate) async fn remove<E: Shown>(
 
 /// `POST ../rollback`
 pub(crate) async fn roll_back<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
@@ -88,7 +88,7 @@ pub(crate) async fn roll_back<E: Shown>(
 
 /// `POST /v1/registry/models/{model_id}/stage`
 pub(crate) async fn stage(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
@@ -116,7 +116,7 @@ pub(crate) async fn stage(
 
 /// `POST /v1/registry/aliases/{alias}/deploy`
 pub(crate) async fn deploy(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
@@ -146,7 +146,7 @@ pub(crate) async fn deploy(
 /// What every change of what is there begins with: the entry as it is, which the caller has seen, the audit
 /// entry of `action`, and whether it is only to be shown.
 async fn begin<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
     context: &TenantContext,
     action: &str,
     id: &str,
@@ -155,14 +155,14 @@ async fn begin<E: Shown>(
     ask.only(&["dry_run"])?;
     let is_dry_run = ask.flag("dry_run")?;
     let audit = permitted(state, context, (E::KIND, action), id).await?;
-    let before = entry::<E, _>(state, id).await?;
+    let before = entry::<E, _, _>(state, id).await?;
     matches(ask, before.version, !is_dry_run)?;
     Ok((before, audit, is_dry_run))
 }
 
 /// The audit entry of what the caller is about to do, if it may; a refusal is noted.
-async fn permitted<R>(
-    state: &State<impl AdministrationStore, R>,
+async fn permitted<R, K>(
+    state: &State<impl AdministrationStore, R, K>,
     context: &TenantContext,
     (kind, action): (Kind, &str),
     id: &str,
@@ -177,8 +177,8 @@ async fn permitted<R>(
 }
 
 /// Writes an entry, or shows what it would be. One that says the same as before is not written.
-async fn write<E: Shown, S>(
-    state: &State<S, impl RegistryStore>,
+async fn write<E: Shown, S, K>(
+    state: &State<S, impl RegistryStore, K>,
     (before, entry): (Option<Versioned<E>>, E),
     audit: AuditEntry,
     is_dry_run: bool,

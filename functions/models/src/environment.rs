@@ -1,10 +1,14 @@
 //! The edge to the machine: environment, clock, tables.
 
 use admission::{Calendar, UnknownTimeZone};
+use events_eventbridge::EventBus;
 use machine::{NotSet, new_id, now, variable};
 use store_dynamodb::{Administration, Ledger, Registry};
 
 use crate::State;
+
+/// Where its events come from.
+const SOURCE: &str = "weir.models";
 
 /// The function cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -17,17 +21,20 @@ pub enum StartError {
     TimeZone(#[from] UnknownTimeZone),
 }
 
-impl State<Administration, Registry> {
-    /// Connects to `TENANCY_TABLE` and `LEDGER_TABLE`; days begin where they do in `TIME_ZONE`.
+impl State<Administration, Registry, EventBus> {
+    /// Connects to `TENANCY_TABLE`, `LEDGER_TABLE` and the bus `EVENT_BUS_NAME`; days begin where they do in
+    /// `TIME_ZONE`.
     ///
     /// # Errors
     /// One of them is not set, or no such zone exists.
     pub async fn from_env() -> Result<Self, StartError> {
         let (tenancy, ledger) = (variable("TENANCY_TABLE")?, variable("LEDGER_TABLE")?);
         let calendar = Calendar::of(&variable("TIME_ZONE")?)?;
-        let client = store_dynamodb::client(&aws_config::load_from_env().await);
+        let sdk = aws_config::load_from_env().await;
+        let client = store_dynamodb::client(&sdk);
         let ledger = Ledger::new(client.clone(), ledger, calendar);
         Ok(Self {
+            events: EventBus::new(&sdk, variable("EVENT_BUS_NAME")?, SOURCE),
             registry: Registry::new(client.clone(), tenancy.clone()),
             store: Administration::new(client, tenancy, ledger),
             now,

@@ -1,4 +1,5 @@
-//! The registry of models and aliases: registered, changed, approved, deployed and left by administrators.
+//! The registry of models and aliases: registered, changed, approved, deployed and left by administrators; and
+//! the schedule that tells tenants of models that end.
 
 mod change;
 mod environment;
@@ -9,25 +10,32 @@ mod tests;
 use std::convert::Infallible;
 
 use administration::AdministrationStore;
-use http::{Method, Response};
-use http_api::{ApiError, Ask, Body, caller, parts, path, respond};
+use events::EventSink;
+use http::{Method, Response, StatusCode};
+use http_api::{ApiError, Ask, Body, caller, parts, path, respond, with_type};
 use inference::Alias;
-use jiff::Timestamp;
-use lambda_http::Request;
-use registry::{Kind, ModelEntry, RegistryStore};
+use jiff::{SignedDuration, Timestamp};
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt as _};
+use registry::{Kind, ModelEntry, RegistryStore, tell};
 use tenancy::TenantContext;
 
 use crate::show::Shown;
 
 pub use crate::environment::StartError;
 
+/// What is kept back of a run's time for the page of tenants that it is at.
+const PAGE_TAKES: SignedDuration = SignedDuration::from_secs(10);
+
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
-pub struct State<S, R> {
-    /// Where refusals are noted.
+pub struct State<S, R, E> {
+    /// Where refusals are noted, and tenants are read.
     pub store: S,
     /// Entries of models and aliases.
     pub registry: R,
+    /// Where tenants are told of models that end.
+    pub events: E,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// A new id; later ones are greater.
@@ -86,19 +94,23 @@ impl Route {
     }
 }
 
-/// Answers one request; an error becomes its response here and nowhere else.
+/// Answers one request, or the schedule; an error becomes its response here and nowhere else.
 ///
 /// # Errors
 /// None: whatever goes wrong is a response.
 pub async fn handle(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
     request: Request,
 ) -> Result<Response<Body>, Infallible> {
+    if matches!(request.request_context_ref(), Some(RequestContext::PassThrough)) {
+        // No HTTP request: those come with API Gateway's context.
+        return Ok(Box::pin(tell_of_ends(state, &request)).await);
+    }
     Ok(respond(&(state.new_id)(), Box::pin(answer(state, &request)).await))
 }
 
 async fn answer(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
     request: &Request,
 ) -> Result<Response<Body>, ApiError> {
     let context = caller(request)?;
@@ -112,23 +124,41 @@ async fn answer(
     }
 }
 
+/// Tells tenants of the ends of models, as long as the function runs; the next run goes on from there.
+async fn tell_of_ends(
+    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
+    request: &Request,
+) -> Response<Body> {
+    let deadline = request.lambda_context_ref().and_then(|it| i64::try_from(it.deadline).ok());
+    let deadline = deadline.and_then(|it| Timestamp::from_millisecond(it).ok());
+    let until = deadline.unwrap_or(Timestamp::MAX).saturating_sub(PAGE_TAKES).unwrap_or_default();
+    match tell(&state.registry, &state.store, &state.events, state.now, until).await {
+        Ok(count) => with_type(StatusCode::OK, "text/plain", format!("{count} told")),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "tenants were not told of models that end");
+            with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "failed")
+        }
+    }
+}
+
 async fn serve<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore>,
+    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
     context: &TenantContext,
     of: Of,
     method: &Method,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     match of {
-        Of::All => show::list::<E, _>(state, context, ask).await,
+        Of::All => show::list::<E, _, _>(state, context, ask).await,
         Of::One(id) if method == Method::PUT => {
             Box::pin(change::set::<E>(state, context, &id, ask)).await
         }
         Of::One(id) if method == Method::DELETE => {
             Box::pin(change::remove::<E>(state, context, &id, ask)).await
         }
-        Of::One(id) => show::one::<E, _>(state, context, &id, ask).await,
-        Of::History(id) => show::history::<E, _>(state, context, &id, ask).await,
+        Of::One(id) => show::one::<E, _, _>(state, context, &id, ask).await,
+        Of::History(id) => show::history::<E, _, _>(state, context, &id, ask).await,
         Of::Rollback(id) => Box::pin(change::roll_back::<E>(state, context, &id, ask)).await,
         Of::Stage(id) => Box::pin(change::stage(state, context, &id, ask)).await,
         Of::Deploy(id) => Box::pin(change::deploy(state, context, &id, ask)).await,

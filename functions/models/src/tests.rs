@@ -3,13 +3,16 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use administration::fakes::FakeTable;
+use administration::{LobState, TenantDocument, TenantState};
+use events::fakes::InMemorySink;
 use http_api::fakes::{Answer, Sent};
 use registry::fakes::InMemoryRegistry;
 use serde_json::{Value, json};
+use tenancy::Status;
 
 use super::*;
 
-type World = State<FakeTable, InMemoryRegistry>;
+type World = State<FakeTable, InMemoryRegistry, InMemorySink>;
 
 const MODELS: &str = "/v1/registry/models";
 const TUNED: &str = "/v1/registry/models/tuned";
@@ -34,7 +37,7 @@ fn world() -> World {
     seeded.as_object_mut().unwrap().remove("provenance");
     let id = "nova-pro".parse().unwrap();
     registry.data().entries.insert((Kind::Model, id), seeded);
-    State { store: FakeTable::default(), registry, now, new_id }
+    State { store: FakeTable::default(), registry, events: InMemorySink::default(), now, new_id }
 }
 
 fn document(id: &str) -> Value {
@@ -251,4 +254,44 @@ async fn models_are_not_taken_away_and_aliases_have_no_stage() {
             assert_eq!(refused.status, 403, "{who} {what:?}");
         }
     }
+}
+
+/// What the schedule is answered: its status, and how many events there were since `state` was made.
+async fn run_schedule(state: &World) -> (u16, usize) {
+    let event = include_str!("../testdata/schedule.json");
+    let answer = handle(state, lambda_http::request::from_str(event).unwrap()).await.unwrap();
+    (answer.status().as_u16(), state.events.taken().len())
+}
+
+#[tokio::test]
+async fn tenants_are_told_of_a_model_that_ends() {
+    let state = world();
+    register(&state, "org_admin/ada").await;
+    stage(&state, "org_admin/bob", "approved").await;
+    let mut acme = TenantDocument::new("Acme", "retail".parse().unwrap());
+    acme.models = ["tuned".parse().unwrap()].into();
+    let acme = TenantState {
+        version: 1,
+        status: Status::Active,
+        suspension: None,
+        document: acme,
+        is_changing: false,
+    };
+    let retail = serde_json::from_value(json!({"name": "Retail"})).unwrap();
+    let retail = LobState { version: 1, document: retail, is_changing: false };
+    state.store.data().tenants.insert("acme".parse().unwrap(), acme);
+    state.store.data().lobs.insert("retail".parse().unwrap(), retail);
+    assert_eq!(run_schedule(&state).await, (200, 0), "it has no end");
+
+    let mut body = get(&state, "org_admin/ada", TUNED).await.body;
+    body["end_of_life"] = json!({"retires_on": "2027-12-31", "successor": "nova-pro"});
+    let changed = change(&state, "org_admin/ada", ("PUT", TUNED), &body).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    state.events.refuse("acme");
+    assert_eq!(run_schedule(&state).await, (500, 0));
+    state.events.refuse("");
+    assert_eq!(run_schedule(&state).await, (200, 1));
+    assert_eq!(run_schedule(&state).await, (200, 1), "it is told once");
+    let told = &state.events.taken()[0];
+    assert_eq!((told.kind, &told.detail["tenant_id"]), ("ModelRetiring", &json!("acme")));
 }

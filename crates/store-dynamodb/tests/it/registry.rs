@@ -1,7 +1,9 @@
 //! Entries of models as administrators change them, and as the hot path reads them.
 
 use inference::{Alias, CatalogStore as _, Stage};
-use registry::{Change, Entry as _, ModelEntry, RegistryStore as _, Removal, Versioned, moved};
+use registry::{
+    Change, Entry as _, ModelEntry, Notice, RegistryStore as _, Removal, Told, Versioned, moved,
+};
 use serde_json::json;
 use store_dynamodb::{Configuration, Registry};
 use tenancy::ModelId;
@@ -121,4 +123,26 @@ async fn an_alias_that_comes_again_goes_on_counting() {
     assert!(registry.change(&third).await.unwrap());
     let versions = registry.versions(&id("smart"), u64::MAX, 9).await.unwrap();
     assert_eq!(versions, [third.after, second.after, first.after]);
+}
+
+#[tokio::test]
+async fn what_was_told_of_a_model_is_kept_beside_its_versions() {
+    let registry = Registry::new(keyed(TENANCY).await, TENANCY.to_owned());
+    let old = id("old");
+    let told = async || registry.told(&old).await.unwrap();
+    assert_eq!(told().await, None);
+    let notice = Notice {
+        stage: Stage::Deprecated,
+        retires_on: Some("2026-12-31".parse().unwrap()),
+        successor: Some(id("new")),
+        within_days: Some(90),
+    };
+    let place = ("retail".parse().unwrap(), Some("acme".parse().unwrap()));
+    let half = Told { notice, up_to: Some(place), is_complete: false };
+    registry.put_told(&old, Some(&half)).await.unwrap();
+    assert_eq!(told().await, Some(half.clone()));
+    assert_eq!(registry.told(&id("new")).await.unwrap(), None);
+    assert_eq!(registry.versions::<ModelEntry>(&old, u64::MAX, 9).await.unwrap(), []);
+    registry.put_told(&old, None).await.unwrap();
+    assert_eq!(told().await, None);
 }
