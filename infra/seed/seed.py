@@ -77,12 +77,6 @@ def seed_models(stack: Stack, models: list[dict[str, Any]], prices: dict[str, An
     put(stack.tenancy, {"PK": "CATALOG", "SK": f"PRICES#{prices['version']}", **prices})
 
 
-def seed_aliases(stack: Stack, owner: str, aliases: list[dict[str, Any]]) -> None:
-    """Write aliases: the organisation's under ``CATALOG``, a tenant's own beside its item."""
-    for alias in aliases:
-        seed_entry(stack, {"PK": owner, "SK": f"ALIAS#{alias['name']}"}, alias)
-
-
 def seed_catalog(stack: Stack, model_server: str | None) -> list[str]:
     """Write the catalogue; return the ids of the models.
 
@@ -98,7 +92,8 @@ def seed_catalog(stack: Stack, model_server: str | None) -> list[str]:
     known = BUILT_IN | {provider["id"] for provider in providers}
     models = [model for model in load(HERE / "models.json") if model.get("provider", "bedrock") in known]
     seed_models(stack, models, load(HERE / "prices.json"))
-    seed_aliases(stack, "CATALOG", load(HERE / "aliases.json"))
+    for alias in load(HERE / "aliases.json"):
+        seed_entry(stack, {"PK": "CATALOG", "SK": f"ALIAS#{alias['name']}"}, alias)
     return [model["id"] for model in models]
 
 
@@ -272,10 +267,9 @@ def seed_tenants(stack: Stack, document: dict[str, Any], passwords: dict[str, st
     tenants = []
     for tenant in document["tenants"]:
         tenant_id = tenant["tenant_id"]
-        entitlements = {name: value for name, value in tenant.items() if name not in ("people", "aliases")}
+        entitlements = {name: value for name, value in tenant.items() if name != "people"}
         is_own = seed_scope(stack, f"TENANT#{tenant_id}", entitlements)
         seed_meter(stack, f"TENANT#{tenant_id}", is_changed and not is_own)
-        seed_aliases(stack, f"TENANT#{tenant_id}", tenant.get("aliases", []))
         people = tenant.get("people", [])
         tenants.append(
             {

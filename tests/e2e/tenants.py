@@ -66,8 +66,7 @@ class Tenants:
         """
         tenant_id = f"tenant-{secrets.token_hex(4)}"
         entitlements = {"tenant_id": tenant_id, "lob_id": lob_id, "models": models, "limits": rules(**limits), **(more or {})}
-        for alias in aliases:
-            self._tenancy.put_item(Item={"PK": f"TENANT#{tenant_id}", "SK": f"ALIAS#{alias['name']}", **alias})
+        entitlements |= {"aliases": list(aliases)} if aliases else {}
         self._put(f"TENANT#{tenant_id}", entitlements | ({"settings": settings} if settings else {}))
         return self.machine(tenant_id, lob_id)
 

@@ -50,8 +50,11 @@ def test_a_tenant_lives(stack: Stack, admin: Caller, made: Made) -> None:
     assert own.send("GET", "/tenants/acme").status_code == 404
     assert [it["tenant_id"] for it in own.send("GET", "/tenants").json()["data"]] == [tenant]
     shown = own.send("GET", path)
-    branded = {**shown.json(), "branding": {"color": "#336699"}}
+    aliases = [{"name": "ours", "steps": [{"targets": [{"model": MODEL}]}]}]
+    branded = {**shown.json(), "branding": {"color": "#336699"}, "aliases": aliases}
     assert put(own, path, branded, if_match=shown.headers["etag"]).status_code == 200
+    by_alias = machine.post_chat({"model": "ours", "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 20})
+    assert (by_alias.status_code, by_alias.headers.get("x-weir-model")) == (200, MODEL), by_alias.text
     refused = put(own, path, {**branded, "models": [MODEL, "nova-lite"]}, if_match="*")
     assert refused.status_code == 403, refused.text
     assert "`models`" in refused.json()["error"]["message"]
@@ -70,7 +73,7 @@ def test_a_tenant_lives(stack: Stack, admin: Caller, made: Made) -> None:
     version = int(admin.send("GET", path).headers["etag"].strip('"'))
     back = admin.send("POST", f"{path}/rollback", json={"version": 1}, headers={"if-match": f'"{version}"'})
     assert back.status_code == 200, back.text
-    assert "branding" not in back.json()
+    assert "branding" not in back.json() and "aliases" not in back.json()
     history = admin.send("GET", f"{path}/history?limit=100").json()["data"]
     actions = [entry["action"] for entry in history]
     assert actions[0] == "tenant.rolled_back"

@@ -237,6 +237,19 @@ mod tests {
             (r#"{"name":"Acme","lob_id":"Retail"}"#.into(), "lob_id"),
             (with(r#","model_list":[]"#), "model_list"),
             (with(r#","limits":[]"#), "limits"),
+            (with(r#","aliases":{"smart":"nova-pro"}"#), "aliases"),
+            (with(r#","aliases":[{"name":"smart"}]"#), "aliases[0].steps"),
+            (with(r#","aliases":[{"name":"smart","steps":[]}]"#), "aliases"),
+            (
+                with(r#","aliases":[{"name":"smart","steps":[{"targets":[],"by":1}]}]"#),
+                "aliases[0].steps[0].by",
+            ),
+            (
+                with(
+                    r#","aliases":[{"name":"a","steps":[{"targets":[{"model":"m"}]}]},{"name":"a","steps":[{"targets":[{"model":"n"}]}]}]"#,
+                ),
+                "aliases",
+            ),
             (with(r#","settings":{"response_cache":{"ttl":1}}"#), "settings.response_cache.ttl_s"),
             (
                 with(r#","settings":{"response_cache":{"ttl_s":1,"x":2}}"#),

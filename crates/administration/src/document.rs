@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use inference::Alias;
 use serde::{Deserialize, Serialize};
 use tenancy::{LobId, ModelId, PriorityClass, Project, ProjectId, Status, TenantSettings};
 
@@ -83,6 +84,9 @@ pub struct TenantDocument {
     /// Its settings.
     #[serde(default, skip_serializing_if = "are_default")]
     pub settings: TenantSettings,
+    /// Names that stand for models, for it alone: they hide the organisation's. In the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
     /// Pieces of its work that have their own limits and their own lines on the bill.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub projects: BTreeMap<ProjectId, Project>,
@@ -94,7 +98,7 @@ fn are_default(settings: &TenantSettings) -> bool {
 
 impl TenantDocument {
     /// Fields that a tenant decides on for itself.
-    pub const OWN_FIELDS: [&str; 3] = ["contact", "branding", "projects"];
+    pub const OWN_FIELDS: [&str; 4] = ["contact", "branding", "projects", "aliases"];
 
     /// An empty tenant of a line of business.
     pub fn new(name: impl Into<String>, lob_id: LobId) -> Self {
@@ -110,13 +114,21 @@ impl TenantDocument {
                 priority_class: PriorityClass::Standard,
                 ..TenantSettings::default()
             },
+            aliases: Vec::new(),
             projects: BTreeMap::new(),
         }
+    }
+
+    /// The models that it names, each with the field that does.
+    pub fn names(&self) -> impl Iterator<Item = (&'static str, &ModelId)> {
+        let targets = self.aliases.iter().flat_map(Alias::models);
+        self.models.iter().map(|id| ("models", id)).chain(targets.map(|id| ("aliases", id)))
     }
 
     /// The document with everything that says nothing left out, so that what means the same is the same.
     #[must_use]
     pub fn normal(mut self) -> Self {
+        self.aliases.sort_by(|one, other| one.name.cmp(&other.name));
         self.contact = self.contact.filter(|contact| *contact != Contact::default());
         self.branding = self.branding.filter(|branding| *branding != Branding::default());
         self

@@ -1,6 +1,6 @@
 //! What a document must be, beyond what its types say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::body::InvalidField;
 use crate::{Contact, LobDocument, TenantDocument};
@@ -13,6 +13,8 @@ const MAX_TAG_KEY: usize = 128;
 const MAX_TAG_VALUE: usize = 256;
 /// Models of one tenant.
 const MAX_MODELS: usize = 500;
+/// Aliases of one tenant: they are read with its item.
+const MAX_ALIASES: usize = 50;
 /// Projects of one tenant, and members of one project.
 const MAX_PROJECTS: usize = 200;
 const MAX_MEMBERS: usize = 500;
@@ -51,6 +53,8 @@ pub fn check_tenant(document: &TenantDocument) -> Result<(), InvalidField> {
     };
     many(document.models.len(), MAX_MODELS, "models", "models")?;
     many(document.projects.len(), MAX_PROJECTS, "projects", "projects")?;
+    many(document.aliases.len(), MAX_ALIASES, "aliases", "aliases")?;
+    aliases(document)?;
     check(
         document.default_max_tokens.is_none_or(|tokens| (1..=1_000_000).contains(&tokens)),
         "default_max_tokens",
@@ -85,6 +89,19 @@ pub fn check_lob(document: &LobDocument) -> Result<(), InvalidField> {
         ),
     )?;
     tags("tags", &document.tags)
+}
+
+fn aliases(document: &TenantDocument) -> Result<(), InvalidField> {
+    let mut names = BTreeSet::new();
+    for alias in &document.aliases {
+        if let Err(error) = alias.validate() {
+            let message = format!("`{}`: {}.", alias.name, error.problem.trim_end_matches('.'));
+            return Err(InvalidField::new("aliases", message));
+        }
+        let message = format!("There are two aliases `{}`: give each name once.", alias.name);
+        check(names.insert(&alias.name), "aliases", &message)?;
+    }
+    Ok(())
 }
 
 fn settings(document: &TenantDocument) -> Result<(), InvalidField> {

@@ -14,24 +14,24 @@ use crate::answer::{conflict, invalid, store_failed};
 pub async fn are_registered(
     store: &impl AdministrationStore,
     document: &TenantDocument,
-    known: &BTreeSet<ModelId>,
+    before: Option<&TenantDocument>,
 ) -> Result<(), ApiError> {
-    let new: Vec<&ModelId> = document.models.difference(known).collect();
+    let known: BTreeSet<&ModelId> =
+        before.into_iter().flat_map(TenantDocument::names).map(|(_, id)| id).collect();
+    let new: Vec<_> = document.names().filter(|(_, id)| !known.contains(id)).collect();
     if new.is_empty() {
         return Ok(());
     }
     let registered = store.models().await.map_err(store_failed)?;
-    let unknown: Vec<String> = new
-        .into_iter()
-        .filter(|model| !registered.contains(*model))
+    let mut unknown = new.into_iter().filter(|(_, id)| !registered.contains(*id)).peekable();
+    let Some((field, _)) = unknown.peek().copied() else { return Ok(()) };
+    let names: Vec<String> = unknown
+        .filter(|(of, _)| *of == field)
         .take(10)
-        .map(|model| format!("`{model}`"))
+        .map(|(_, model)| format!("`{model}`"))
         .collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let message = format!("There is no such model in the registry: {}.", unknown.join(", "));
-    Err(invalid("models", message))
+    let message = format!("There is no such model in the registry: {}.", names.join(", "));
+    Err(invalid(field, message))
 }
 
 /// Checks that a new tenant can have an id.

@@ -9,8 +9,8 @@ use tenancy::{ModelId, TenantContext};
 use crate::ReadCatalogError;
 
 /// A name that stands for one model or another, by weight, by order and by what answers. The
-/// organisation's aliases are in the registry (`PK=CATALOG`, `SK=ALIAS#<name>`), a tenant's own beside
-/// its item (`PK=TENANT#<id>`, `SK=ALIAS#<name>`); the tenant's win.
+/// organisation's aliases are in the registry (`PK=CATALOG`, `SK=ALIAS#<name>`), a tenant's own in its
+/// item (`PK=TENANT#<id>`, `aliases`); the tenant's win.
 ///
 /// An alias gives no right to a model: targets that are not on the tenant's allowlist are passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

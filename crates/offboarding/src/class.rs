@@ -161,8 +161,6 @@ pub const RULES: &[Rule] = {
         ),
         deleted(TenancyTable, "tenant", "TENANT#{t}", "META", Configuration, None),
         deleted(TenancyTable, "version", "TENANT#{t}", "VERSION#*", Configuration, None),
-        deleted(TenancyTable, "alias", "TENANT#{t}", "ALIAS#*", Configuration, None),
-        deleted(TenancyTable, "alias_history", "TENANT#{t}", "REGISTRY#*", Configuration, None),
         deleted(
             TenancyTable,
             "model_request",

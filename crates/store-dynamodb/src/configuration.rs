@@ -122,12 +122,27 @@ impl AliasStore for Configuration {
         &self,
         context: &TenantContext,
     ) -> Result<BTreeMap<ModelId, Arc<Alias>>, ReadCatalogError> {
-        let owner = key::tenant(&context.tenant_id);
-        let items = read::items(&self.client, &self.table, &owner, key::ALIAS).await;
-        let items = items.map_err(|source| ReadCatalogError { source })?;
-        let alias = |item| sensible(item, Alias::validate, |alias| alias.name.as_str());
-        let aliases = items.into_iter().filter_map(alias);
-        Ok(aliases.map(|alias| (alias.name.clone(), Arc::new(alias))).collect())
+        let meta = key::key(key::tenant(&context.tenant_id), key::META.to_owned());
+        let found = read::item(&self.client, &self.table, meta).await;
+        let found = found.map_err(|source| ReadCatalogError { source })?;
+        let Some(AttributeValue::L(own)) = found.and_then(|mut item| item.remove("aliases")) else {
+            return Ok(BTreeMap::new());
+        };
+        let read = |value| -> Result<Alias, String> {
+            let alias: Alias =
+                serde_dynamo::from_attribute_value(value).map_err(|error| error.to_string())?;
+            alias.validate().map_err(|error| error.problem)?;
+            Ok(alias)
+        };
+        let sensible = own.into_iter().filter_map(|value| {
+            let tenant_id = &context.tenant_id;
+            read(value)
+                .inspect_err(|problem| {
+                    tracing::error!(%tenant_id, problem, "an alias makes no sense and is left out");
+                })
+                .ok()
+        });
+        Ok(sensible.map(|alias| (alias.name.clone(), Arc::new(alias))).collect())
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) const CATALOG: &str = "CATALOG";
 pub(crate) const MODEL: &str = "MODEL#";
 /// Sort key prefix of providers.
 pub(crate) const PROVIDER: &str = "PROVIDER#";
-/// Sort key prefix of aliases, the organisation's and a tenant's own.
+/// Sort key prefix of the organisation's aliases; a tenant's own are in its item.
 pub(crate) const ALIAS: &str = "ALIAS#";
 /// Sort key prefix of price books.
 pub(crate) const PRICES: &str = "PRICES#";

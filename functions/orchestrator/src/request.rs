@@ -1,7 +1,5 @@
 //! Tasks are asked for, and called off.
 
-use std::collections::BTreeSet;
-
 use administration::AdministrationStore;
 use admission::AuditEntry;
 use audit::sha256;
@@ -221,7 +219,7 @@ async fn may_onboard<T, P, W, O>(
     };
     takes_tenants(&state.store, context, &wanted.document).await.map_err(within)?;
     is_free(&state.store, tenant_id).await?;
-    are_registered(&state.store, &wanted.document, &BTreeSet::new()).await.map_err(within)?;
+    are_registered(&state.store, &wanted.document, None).await.map_err(within)?;
     let place = Place::Tenant(tenant_id, &wanted.document.lob_id);
     let people = wanted.users.iter().flat_map(|person| person.roles.iter().copied());
     let roles = people.chain(wanted.aws_roles.iter().map(|it| it.role));

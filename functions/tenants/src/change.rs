@@ -84,7 +84,7 @@ async fn apply(
         let message = "A tenant is moved to another line of business by a task of its own, not by its document: its limits, bills and administrators go with it. Leave `lob_id` as it is.";
         return Err(invalid("lob_id", message));
     }
-    are_registered(&state.store, &document, &tenant.now.document.models).await?;
+    are_registered(&state.store, &document, Some(&tenant.now.document)).await?;
     if is_dry_run || changes.is_empty() {
         let after = TenantState { document, ..tenant.now };
         let after = Visible { now: after, ..tenant };
@@ -113,7 +113,7 @@ fn permitted(
         return Ok(());
     }
     let message = format!(
-        "A tenant decides on its contact, branding and projects itself. {} can be changed by administrators of its line of business only: {denied}.",
+        "A tenant decides on its contact, branding, projects and aliases itself. {} can be changed by administrators of its line of business only: {denied}.",
         others.into_iter().collect::<Vec<_>>().join(", ")
     );
     Err(ApiError::new(FaultKind::PermissionDenied, "permission_denied", message))
@@ -147,7 +147,7 @@ async fn create(
     said.insert("status".into(), json!(Status::Active));
     let document = read_tenant(object(ask)?, &said).map_err(invalid_field)?;
     takes_tenants(&state.store, context, &document).await?;
-    are_registered(&state.store, &document, &BTreeSet::new()).await?;
+    are_registered(&state.store, &document, None).await?;
     let changes = differences(&Value::Object(Map::new()), &document);
     if is_dry_run {
         let (status, suspension) = (Status::Active, None);

@@ -42,8 +42,6 @@ fn belongings(tenant: &str) -> Vec<Found> {
     let item = |store, place: &str, name: &str| found(store, place, name);
     let ledger = |place: &str, name: &str| item(Store::LedgerTable, place, name);
     vec![
-        item(Store::TenancyTable, &own, "ALIAS#fast"),
-        item(Store::TenancyTable, &own, "REGISTRY#ALIAS#fast#REVISION#000000000001"),
         item(Store::TenancyTable, &own, "MODELREQUEST#r-1"),
         item(Store::TenancyTable, &own, &format!("RAISE#tenants/{tenant}#r-1")),
         item(Store::TenancyTable, "AUDIT#HEADS", &format!("tenant={tenant}")),

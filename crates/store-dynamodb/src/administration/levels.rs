@@ -15,7 +15,7 @@ use crate::ledger::store_error;
 use crate::limit_writes::{Item, VERSION, audit_put, number, transact};
 
 /// The attributes of a tenant that a change sets or takes away.
-const TENANT_FIELDS: [&str; 11] = [
+const TENANT_FIELDS: [&str; 12] = [
     "name",
     "lob_id",
     "contact",
@@ -24,6 +24,7 @@ const TENANT_FIELDS: [&str; 11] = [
     "models",
     "default_max_tokens",
     "settings",
+    "aliases",
     "projects",
     "status",
     "suspension",

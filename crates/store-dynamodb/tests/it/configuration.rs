@@ -128,9 +128,10 @@ async fn one_mistake_does_not_take_the_others_down() {
 #[tokio::test]
 async fn a_tenant_sees_its_own_aliases_and_nobody_elses() {
     let (client, configuration) = configuration().await;
-    put(&client, "TENANT#acme", "ALIAS#mine", alias("mine", "model-a")).await;
-    put(&client, "TENANT#acme", "ALIAS#broken", json!({"name": "broken"})).await;
-    put(&client, "TENANT#globex", "ALIAS#theirs", alias("theirs", "model-a")).await;
+    let own = json!({"aliases": [alias("mine", "model-a"), {"name": "broken"}, {"name": "idle", "steps": []}]});
+    put(&client, "TENANT#acme", "META", own).await;
+    let theirs = json!({"aliases": [alias("theirs", "model-a")]});
+    put(&client, "TENANT#globex", "META", theirs).await;
     for (tenant, lob, expected) in [
         ("acme", "retail", vec!["mine"]),
         ("globex", "markets", vec!["theirs"]),

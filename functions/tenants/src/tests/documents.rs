@@ -336,3 +336,30 @@ async fn tables_that_cannot_be_reached_are_no_refusal() {
     }
     assert_eq!(state.store.data().tenants[&acme()].version, 7);
 }
+
+#[tokio::test]
+async fn a_tenant_makes_aliases_of_its_own() {
+    let state = world();
+    let alias =
+        |name: &str, model: &str| json!({"name": name, "steps": [{"targets": [{"model": model}]}]});
+    let mut shown = asked(&state, "tenant_admin@acme").get("/v1/tenants/acme").await.body;
+    shown["aliases"] = json!([alias("smart", "nova-pro"), alias("fast", "nova-lite")]);
+    let made = put(&state, "tenant_admin@acme", "acme", &shown).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let names: Vec<_> =
+        made.body["aliases"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["fast", "smart"], "they are in the order of their names");
+    let again = put(&state, "tenant_admin@acme", "acme", &shown).await;
+    assert_eq!(again.body["changes"], json!([]));
+
+    shown["aliases"] = json!([alias("smart", "no-such-model")]);
+    let unknown = put(&state, "tenant_admin@acme", "acme", &shown).await;
+    assert_eq!((unknown.status.as_u16(), unknown.param()), (400, "aliases"), "{}", unknown.text);
+    // A model that was taken out of the registry since does not stand in the way of another change.
+    state.store.data().models.remove(&"nova-lite".parse().unwrap());
+    shown["aliases"] = json!([alias("fast", "nova-lite")]);
+    let fewer = put(&state, "tenant_admin@acme", "acme", &shown).await;
+    assert_eq!(fewer.status, 200, "{}", fewer.text);
+    let developer = put(&state, "developer@acme", "acme", &shown).await;
+    assert_eq!(developer.status, 403);
+}
