@@ -244,3 +244,25 @@ def test_tenants_are_told_of_the_end_of_a_model_they_call(
     assert (detail["retires_on"], detail["successor"], detail["note"]) == (last, MODEL, "Version 2 is better.")
     assert detail["days_left"] in (days - 1, days) and detail["may_call_successor"] is True
     assert found[stuck.tenant_id]["detail"]["may_call_successor"] is False
+
+
+def test_what_bedrock_lists_becomes_drafts(stack: Stack, admin: Caller) -> None:
+    made: list[str] = []
+    try:
+        dry = admin.send("POST", "/registry/import?dry_run=true").json()
+        assert dry["is_dry_run"] and dry["listed"] > 5 and dry["registered"], dry
+        draft = dry["registered"][0]
+        assert admin.send("GET", f"/registry/models/{draft}").status_code == 404, "a dry run registers nothing"
+        done = admin.send("POST", "/registry/import")
+        assert done.status_code == 200, done.text
+        made = done.json()["registered"]
+        assert (made, done.json()["skipped"]) == (dry["registered"], dry["skipped"])
+        # What the seed registered is known by Bedrock's id of it, and stays as it is.
+        assert MODEL not in made and MODEL not in done.json()["changed"]
+        shown = admin.send("GET", f"/registry/models/{draft}").json()
+        assert (shown["stage"], shown["provenance"]["origin"]) == ("draft", "foundation"), shown
+        again = admin.send("POST", "/registry/import").json()
+        assert (again["registered"], again["changed"]) == ([], [])
+    finally:
+        for model in made:
+            forget(stack, f"MODEL#{model}")

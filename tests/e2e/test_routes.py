@@ -188,6 +188,7 @@ SAMPLES = [
     Sample("GET", "/v1/registry/models/{model_id}/history"),
     Sample("POST", "/v1/registry/models/{model_id}/rollback"),
     Sample("POST", "/v1/registry/models/{model_id}/stage"),
+    Sample("POST", "/v1/registry/import"),
     Sample("GET", "/v1/registry/aliases"),
     Sample("GET", "/v1/registry/aliases/{alias}"),
     Sample("PUT", "/v1/registry/aliases/{alias}"),

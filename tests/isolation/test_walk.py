@@ -236,6 +236,7 @@ NAMELESS = {
         *((method, "/v1/registry/models/{model_id}") for method in ("GET", "PUT")),
         ("GET", "/v1/registry/models/{model_id}/history"),
         *(("POST", f"/v1/registry/models/{{model_id}}/{it}") for it in ("rollback", "stage")),
+        ("POST", "/v1/registry/import"),
         ("GET", "/v1/registry/aliases"),
         *((method, "/v1/registry/aliases/{alias}") for method in ("GET", "PUT", "DELETE")),
         ("GET", "/v1/registry/aliases/{alias}/history"),

@@ -23,6 +23,8 @@ use crate::session::{Session, SessionError, Sessions};
 /// A service that is called in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
+    /// Which models there are.
+    Bedrock,
     /// Models and guardrails.
     BedrockRuntime,
     /// Reranking.
@@ -40,7 +42,8 @@ pub enum Service {
 }
 
 impl Service {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
+        Self::Bedrock,
         Self::BedrockRuntime,
         Self::BedrockAgentRuntime,
         Self::SagemakerRuntime,
@@ -53,6 +56,7 @@ impl Service {
     /// The environment variable that overrides its address, as in every AWS SDK.
     pub fn endpoint_variable(self) -> &'static str {
         match self {
+            Self::Bedrock => "AWS_ENDPOINT_URL_BEDROCK",
             Self::BedrockRuntime => "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
             Self::BedrockAgentRuntime => "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME",
             Self::SagemakerRuntime => "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
@@ -71,6 +75,8 @@ impl Service {
     /// Its host name up to the Region.
     fn host(self, variant: Variant) -> &'static str {
         match (self, variant.is_fips) {
+            (Self::Bedrock, false) => "bedrock",
+            (Self::Bedrock, true) => "bedrock-fips",
             (Self::BedrockRuntime, false) => "bedrock-runtime",
             (Self::BedrockRuntime, true) => "bedrock-runtime-fips",
             (Self::BedrockAgentRuntime, false) => "bedrock-agent-runtime",
@@ -92,7 +98,7 @@ impl Service {
     /// The name that its signatures carry.
     fn signing_name(self) -> &'static str {
         match self {
-            Self::BedrockRuntime | Self::BedrockAgentRuntime => "bedrock",
+            Self::Bedrock | Self::BedrockRuntime | Self::BedrockAgentRuntime => "bedrock",
             Self::SagemakerRuntime => "sagemaker",
             Self::SecretsManager => "secretsmanager",
             Self::S3 => "s3",

@@ -197,7 +197,8 @@ impl Entry for ModelEntry {
     }
 }
 
-fn written(
+/// `entry` as `by` writes it in place of `before`.
+pub(crate) fn written(
     mut entry: ModelEntry,
     before: Option<&ModelEntry>,
     by: &PrincipalId,

@@ -1,4 +1,4 @@
-//! An in-memory double of the port.
+//! In-memory doubles of the ports.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,10 @@ use admission::{AuditEntry, StoreError};
 use serde_json::{Value, json};
 use tenancy::ModelId;
 
-use crate::{Change, Entry, Kind, RegistryStore, Removal, Told, Versioned};
+use crate::{
+    Change, Entry, FoundationModel, Kind, ListError, ModelList, RegistryStore, Removal, Told,
+    Versioned,
+};
 
 /// What the table holds, as documents.
 #[derive(Debug, Default)]
@@ -106,5 +109,23 @@ impl RegistryStore for InMemoryRegistry {
             None => data.told.remove(id),
         };
         Ok(())
+    }
+}
+
+/// Models that Bedrock lists; it is away until it is told which.
+#[derive(Debug, Default)]
+pub struct FakeModels(Mutex<Option<Vec<FoundationModel>>>);
+
+impl FakeModels {
+    /// Lists these from now on.
+    pub fn set(&self, models: Vec<FoundationModel>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(models);
+    }
+}
+
+impl ModelList for FakeModels {
+    async fn foundation_models(&self) -> Result<Vec<FoundationModel>, ListError> {
+        let models = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        models.ok_or_else(|| ListError { source: "Bedrock is away".into() })
     }
 }

@@ -10,6 +10,7 @@ mod change;
 mod entry;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
+mod import;
 mod kept;
 mod lineage;
 mod notice;
@@ -20,6 +21,7 @@ mod telling;
 pub use alias::{WHOLE, deployed};
 pub use change::{Change, Removal, Versioned};
 pub use entry::{ModelEntry, Origin, Provenance};
+pub use import::{FoundationModel, Import, ListError, Modality, ModelList, Skipped, import};
 pub use kept::{Entry, Kind};
 pub use lineage::{Relation, Relative, lineage};
 pub use notice::{Affected, Notice, Told};

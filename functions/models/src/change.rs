@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use administration::AdministrationStore;
 use admission::AuditEntry;
 use http::{Response, StatusCode};
 use http_api::{
@@ -17,19 +16,19 @@ use registry::{
 use serde_json::{Value, json};
 use tenancy::{ModelId, Permission, TenantContext};
 
-use crate::State;
 use crate::show::{Shown, entry, shown};
+use crate::{Ports, State};
 
 /// `PUT /v1/registry/models/{model_id}`, `PUT /v1/registry/aliases/{alias}`
-pub(crate) async fn set<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
+pub(crate) async fn set<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&["dry_run"])?;
     let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, (E::KIND, "set"), id).await?;
+    let audit = permitted_at(state, context, (E::KIND, "set"), id).await?;
     let refuse = |error: tenancy::InvalidId| invalid(E::KIND.parameter(), format!("{error}."));
     let id: ModelId = id.parse().map_err(refuse)?;
     let before = state.registry.entry::<E>(&id).await.map_err(store_failed)?;
@@ -44,15 +43,15 @@ pub(crate) async fn set<E: Shown>(
 }
 
 /// `DELETE /v1/registry/aliases/{alias}`
-pub(crate) async fn remove<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
+pub(crate) async fn remove<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&[])?;
-    let audit = permitted(state, context, (E::KIND, "removed"), id).await?;
-    let before = entry::<E, _, _>(state, id).await?;
+    let audit = permitted_at(state, context, (E::KIND, "removed"), id).await?;
+    let before = entry::<E, _>(state, id).await?;
     matches(ask, before.version, true)?;
     let audit = AuditEntry { before: json!(before.entry), ..audit };
     let removal = Removal { before, audit };
@@ -64,13 +63,13 @@ pub(crate) async fn remove<E: Shown>(
 }
 
 /// `POST ../rollback`
-pub(crate) async fn roll_back<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
+pub(crate) async fn roll_back<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    let (before, audit, is_dry_run) = begin::<E>(state, context, "rolled_back", id, ask).await?;
+    let (before, audit, is_dry_run) = begin::<E, _>(state, context, "rolled_back", id, ask).await?;
     let version = version(ask)?;
     let id = before.entry.id();
     let found = state.registry.versions::<E>(id, version.saturating_add(1), 1).await;
@@ -87,14 +86,15 @@ pub(crate) async fn roll_back<E: Shown>(
 }
 
 /// `POST /v1/registry/models/{model_id}/stage`
-pub(crate) async fn stage(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
+pub(crate) async fn stage<P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     // Whoever approves has read what they approve.
-    let (before, audit, is_dry_run) = begin::<ModelEntry>(state, context, "stage", id, ask).await?;
+    let (before, audit, is_dry_run) =
+        begin::<ModelEntry, _>(state, context, "stage", id, ask).await?;
     let mut body = object(ask)?;
     let to = body.remove("stage").and_then(|stage| serde_json::from_value::<Stage>(stage).ok());
     let Some(to) = to else {
@@ -115,13 +115,14 @@ pub(crate) async fn stage(
 }
 
 /// `POST /v1/registry/aliases/{alias}/deploy`
-pub(crate) async fn deploy(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
+pub(crate) async fn deploy<P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    let (before, audit, is_dry_run) = begin::<Alias>(state, context, "deployed", id, ask).await?;
+    let (before, audit, is_dry_run) =
+        begin::<Alias, _>(state, context, "deployed", id, ask).await?;
     let mut body = object(ask)?;
     let model = take_text(&mut body, "model")?.unwrap_or_default();
     let share = body
@@ -145,8 +146,8 @@ pub(crate) async fn deploy(
 
 /// What every change of what is there begins with: the entry as it is, which the caller has seen, the audit
 /// entry of `action`, and whether it is only to be shown.
-async fn begin<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl Sync>,
+async fn begin<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     action: &str,
     id: &str,
@@ -154,22 +155,32 @@ async fn begin<E: Shown>(
 ) -> Result<(Versioned<E>, AuditEntry, bool), ApiError> {
     ask.only(&["dry_run"])?;
     let is_dry_run = ask.flag("dry_run")?;
-    let audit = permitted(state, context, (E::KIND, action), id).await?;
-    let before = entry::<E, _, _>(state, id).await?;
+    let audit = permitted_at(state, context, (E::KIND, action), id).await?;
+    let before = entry::<E, _>(state, id).await?;
     matches(ask, before.version, !is_dry_run)?;
     Ok((before, audit, is_dry_run))
 }
 
-/// The audit entry of what the caller is about to do, if it may; a refusal is noted.
-async fn permitted<R, K>(
-    state: &State<impl AdministrationStore, R, K>,
+/// The audit entry of what the caller is about to do to an entry, if it may.
+async fn permitted_at<P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     (kind, action): (Kind, &str),
     id: &str,
 ) -> Result<AuditEntry, ApiError> {
     let (action, subject) =
         (format!("{}.{action}", kind.as_str()), format!("registry/{}/{id}", kind.path()));
-    let entry = AuditEntry::of(context, (state.new_id)(), (state.now)(), &action, subject);
+    permitted(state, context, &action, subject).await
+}
+
+/// The audit entry of what the caller is about to do, if it may; a refusal is noted.
+pub(crate) async fn permitted<P: Ports>(
+    state: &State<P>,
+    context: &TenantContext,
+    action: &str,
+    subject: String,
+) -> Result<AuditEntry, ApiError> {
+    let entry = AuditEntry::of(context, (state.new_id)(), (state.now)(), action, subject);
     match context.require(Permission::ManageModels) {
         Ok(()) => Ok(entry),
         Err(denied) => Err(refused(&state.store, entry, denied.into()).await),
@@ -177,8 +188,8 @@ async fn permitted<R, K>(
 }
 
 /// Writes an entry, or shows what it would be. One that says the same as before is not written.
-async fn write<E: Shown, S, K>(
-    state: &State<S, impl RegistryStore, K>,
+async fn write<E: Shown, P: Ports>(
+    state: &State<P>,
     (before, entry): (Option<Versioned<E>>, E),
     audit: AuditEntry,
     is_dry_run: bool,

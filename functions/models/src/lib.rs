@@ -3,6 +3,7 @@
 
 mod change;
 mod environment;
+mod import;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -17,25 +18,39 @@ use inference::Alias;
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt as _};
-use registry::{Kind, ModelEntry, RegistryStore, tell};
+use registry::{Kind, ModelEntry, ModelList, RegistryStore, tell};
 use tenancy::TenantContext;
 
 use crate::show::Shown;
 
-pub use crate::environment::StartError;
+pub use crate::environment::{OnAws, StartError};
 
 /// What is kept back of a run's time for the page of tenants that it is at.
 const PAGE_TAKES: SignedDuration = SignedDuration::from_secs(10);
 
+/// The adapters that the function works through, one type per port.
+pub trait Ports {
+    /// Where refusals are noted, and tenants are read.
+    type Store: AdministrationStore;
+    /// Entries of models and aliases.
+    type Registry: RegistryStore;
+    /// Where tenants are told of models that end.
+    type Events: EventSink;
+    /// What models Bedrock has.
+    type Models: ModelList;
+}
+
 /// What one execution environment keeps between invocations.
 #[derive(Debug)]
-pub struct State<S, R, E> {
+pub struct State<P: Ports> {
     /// Where refusals are noted, and tenants are read.
-    pub store: S,
+    pub store: P::Store,
     /// Entries of models and aliases.
-    pub registry: R,
+    pub registry: P::Registry,
     /// Where tenants are told of models that end.
-    pub events: E,
+    pub events: P::Events,
+    /// What models Bedrock has.
+    pub models: P::Models,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// A new id; later ones are greater.
@@ -44,10 +59,11 @@ pub struct State<S, R, E> {
 
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Route {
+enum Route {
+    /// `/v1/registry/import`
+    Import,
     /// Below `/v1/registry/models` or `/v1/registry/aliases`.
-    kind: Kind,
-    of: Of,
+    Entries(Kind, Of),
 }
 
 /// What of a kind. Ids are as the path says them.
@@ -71,6 +87,9 @@ impl Route {
         let parts = parts(path)?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let ["registry", kind, rest @ ..] = parts.as_slice() else { return None };
+        if *kind == "import" {
+            return rest.is_empty().then_some(Self::Import);
+        }
         let kind = [Kind::Model, Kind::Alias].into_iter().find(|it| it.path() == *kind)?;
         let of = match (kind, rest) {
             (_, []) => Of::All,
@@ -81,15 +100,17 @@ impl Route {
             (Kind::Alias, [id, "deploy"]) => Of::Deploy((*id).to_owned()),
             _ => return None,
         };
-        Some(Self { kind, of })
+        Some(Self::Entries(kind, of))
     }
 
     fn methods(&self) -> &'static [Method] {
-        match (&self.of, self.kind) {
-            (Of::All | Of::History(_), _) => &[Method::GET],
-            (Of::One(_), Kind::Model) => &[Method::GET, Method::PUT],
-            (Of::One(_), Kind::Alias) => &[Method::GET, Method::PUT, Method::DELETE],
-            (Of::Rollback(_) | Of::Stage(_) | Of::Deploy(_), _) => &[Method::POST],
+        match self {
+            Self::Entries(_, Of::All | Of::History(_)) => &[Method::GET],
+            Self::Entries(Kind::Model, Of::One(_)) => &[Method::GET, Method::PUT],
+            Self::Entries(Kind::Alias, Of::One(_)) => &[Method::GET, Method::PUT, Method::DELETE],
+            Self::Import | Self::Entries(_, Of::Rollback(_) | Of::Stage(_) | Of::Deploy(_)) => {
+                &[Method::POST]
+            }
         }
     }
 }
@@ -98,8 +119,8 @@ impl Route {
 ///
 /// # Errors
 /// None: whatever goes wrong is a response.
-pub async fn handle(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
+pub async fn handle<P: Ports>(
+    state: &State<P>,
     request: Request,
 ) -> Result<Response<Body>, Infallible> {
     if matches!(request.request_context_ref(), Some(RequestContext::PassThrough)) {
@@ -109,26 +130,26 @@ pub async fn handle(
     Ok(respond(&(state.new_id)(), Box::pin(answer(state, &request)).await))
 }
 
-async fn answer(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
-    request: &Request,
-) -> Result<Response<Body>, ApiError> {
+async fn answer<P: Ports>(state: &State<P>, request: &Request) -> Result<Response<Body>, ApiError> {
     let context = caller(request)?;
     let path = path(request);
     let route = Route::of(&path).ok_or_else(|| ApiError::unknown_route(request.method(), &path))?;
     ApiError::check_method(request.method(), &path, route.methods())?;
     let ask = Ask::of(request)?;
-    match route.kind {
-        Kind::Model => serve::<ModelEntry>(state, &context, route.of, request.method(), &ask).await,
-        Kind::Alias => serve::<Alias>(state, &context, route.of, request.method(), &ask).await,
+    let method = request.method();
+    match route {
+        Route::Import => Box::pin(import::run(state, &context, &ask)).await,
+        Route::Entries(Kind::Model, of) => {
+            serve::<ModelEntry, _>(state, &context, of, method, &ask).await
+        }
+        Route::Entries(Kind::Alias, of) => {
+            serve::<Alias, _>(state, &context, of, method, &ask).await
+        }
     }
 }
 
 /// Tells tenants of the ends of models, as long as the function runs; the next run goes on from there.
-async fn tell_of_ends(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
-    request: &Request,
-) -> Response<Body> {
+async fn tell_of_ends<P: Ports>(state: &State<P>, request: &Request) -> Response<Body> {
     let deadline = request.lambda_context_ref().and_then(|it| i64::try_from(it.deadline).ok());
     let deadline = deadline.and_then(|it| Timestamp::from_millisecond(it).ok());
     let until = deadline.unwrap_or(Timestamp::MAX).saturating_sub(PAGE_TAKES).unwrap_or_default();
@@ -142,24 +163,24 @@ async fn tell_of_ends(
     }
 }
 
-async fn serve<E: Shown>(
-    state: &State<impl AdministrationStore, impl RegistryStore, impl EventSink>,
+async fn serve<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     of: Of,
     method: &Method,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     match of {
-        Of::All => show::list::<E, _, _>(state, context, ask).await,
+        Of::All => show::list::<E, _>(state, context, ask).await,
         Of::One(id) if method == Method::PUT => {
-            Box::pin(change::set::<E>(state, context, &id, ask)).await
+            Box::pin(change::set::<E, _>(state, context, &id, ask)).await
         }
         Of::One(id) if method == Method::DELETE => {
-            Box::pin(change::remove::<E>(state, context, &id, ask)).await
+            Box::pin(change::remove::<E, _>(state, context, &id, ask)).await
         }
-        Of::One(id) => show::one::<E, _, _>(state, context, &id, ask).await,
-        Of::History(id) => show::history::<E, _, _>(state, context, &id, ask).await,
-        Of::Rollback(id) => Box::pin(change::roll_back::<E>(state, context, &id, ask)).await,
+        Of::One(id) => show::one::<E, _>(state, context, &id, ask).await,
+        Of::History(id) => show::history::<E, _>(state, context, &id, ask).await,
+        Of::Rollback(id) => Box::pin(change::roll_back::<E, _>(state, context, &id, ask)).await,
         Of::Stage(id) => Box::pin(change::stage(state, context, &id, ask)).await,
         Of::Deploy(id) => Box::pin(change::deploy(state, context, &id, ask)).await,
     }

@@ -11,7 +11,7 @@ use registry::{Entry, ModelEntry, RegistryStore, Versioned, lineage};
 use serde_json::{Map, Value, json};
 use tenancy::{Permission, TenantContext};
 
-use crate::State;
+use crate::{Ports, State};
 
 /// How entries of a kind are listed and shown.
 pub(crate) trait Shown: Entry {
@@ -89,8 +89,8 @@ impl Shown for Alias {
 }
 
 /// `GET /v1/registry/models`, `GET /v1/registry/aliases`
-pub(crate) async fn list<E: Shown, S, K>(
-    state: &State<S, impl RegistryStore, K>,
+pub(crate) async fn list<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
@@ -109,23 +109,23 @@ pub(crate) async fn list<E: Shown, S, K>(
 }
 
 /// `GET /v1/registry/models/{model_id}`, `GET /v1/registry/aliases/{alias}`
-pub(crate) async fn one<E: Shown, S, K>(
-    state: &State<S, impl RegistryStore, K>,
+pub(crate) async fn one<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
 ) -> Result<Response<Body>, ApiError> {
     ask.only(&[])?;
     context.require(Permission::ReadRegistry)?;
-    let found = entry::<E, _, _>(state, id).await?;
+    let found = entry::<E, _>(state, id).await?;
     let mut body = shown(&found);
     found.entry.relate(&state.registry, &mut body).await?;
     Ok(with_etag(answer(StatusCode::OK, &Value::Object(body)), found.version))
 }
 
 /// `GET ../history`
-pub(crate) async fn history<E: Shown, S, K>(
-    state: &State<S, impl RegistryStore, K>,
+pub(crate) async fn history<E: Shown, P: Ports>(
+    state: &State<P>,
     context: &TenantContext,
     id: &str,
     ask: &Ask<'_>,
@@ -137,7 +137,7 @@ pub(crate) async fn history<E: Shown, S, K>(
     });
     let before = before.transpose()?;
     context.require(Permission::ReadRegistry)?;
-    let now = entry::<E, _, _>(state, id).await?;
+    let now = entry::<E, _>(state, id).await?;
     let before = before.unwrap_or(u64::MAX).min(now.version.saturating_add(1));
     let found = state.registry.versions::<E>(now.entry.id(), before, limit.saturating_add(1)).await;
     let found = found.map_err(store_failed)?;
@@ -145,8 +145,8 @@ pub(crate) async fn history<E: Shown, S, K>(
 }
 
 /// A registered entry by the id of a path.
-pub(crate) async fn entry<E: Entry, S, K>(
-    state: &State<S, impl RegistryStore, K>,
+pub(crate) async fn entry<E: Entry, P: Ports>(
+    state: &State<P>,
     id: &str,
 ) -> Result<Versioned<E>, ApiError> {
     let unknown = || ApiError::not_found(E::KIND.as_str(), id);

@@ -6,13 +6,24 @@ use administration::fakes::FakeTable;
 use administration::{LobState, TenantDocument, TenantState};
 use events::fakes::InMemorySink;
 use http_api::fakes::{Answer, Sent};
-use registry::fakes::InMemoryRegistry;
+use registry::fakes::{FakeModels, InMemoryRegistry};
+use registry::{FoundationModel, Modality};
 use serde_json::{Value, json};
 use tenancy::Status;
 
 use super::*;
 
-type World = State<FakeTable, InMemoryRegistry, InMemorySink>;
+/// Everything in memory.
+struct InMemory;
+
+impl Ports for InMemory {
+    type Store = FakeTable;
+    type Registry = InMemoryRegistry;
+    type Events = InMemorySink;
+    type Models = FakeModels;
+}
+
+type World = State<InMemory>;
 
 const MODELS: &str = "/v1/registry/models";
 const TUNED: &str = "/v1/registry/models/tuned";
@@ -37,7 +48,14 @@ fn world() -> World {
     seeded.as_object_mut().unwrap().remove("provenance");
     let id = "nova-pro".parse().unwrap();
     registry.data().entries.insert((Kind::Model, id), seeded);
-    State { store: FakeTable::default(), registry, events: InMemorySink::default(), now, new_id }
+    State {
+        store: FakeTable::default(),
+        registry,
+        events: InMemorySink::default(),
+        models: FakeModels::default(),
+        now,
+        new_id,
+    }
 }
 
 fn document(id: &str) -> Value {
@@ -65,6 +83,11 @@ async fn send(
     let headers = header.as_slice();
     let sent = Sent { authorizer, method, path, headers, body: text.as_deref() };
     Answer::of(handle(state, sent.request().unwrap()).await.unwrap()).await.unwrap()
+}
+
+/// A request without a body.
+async fn change_none(state: &World, who: &str, what: (&str, &str)) -> Answer {
+    send(state, who, what, None, &Value::Null).await
 }
 
 async fn get(state: &World, who: &str, path: &str) -> Answer {
@@ -294,4 +317,63 @@ async fn tenants_are_told_of_a_model_that_ends() {
     assert_eq!(run_schedule(&state).await, (200, 1), "it is told once");
     let told = &state.events.taken()[0];
     assert_eq!((told.kind, &told.detail["tenant_id"]), ("ModelRetiring", &json!("acme")));
+}
+
+#[tokio::test]
+async fn what_bedrock_lists_is_imported_once() {
+    let state = world();
+    let post = |path: &'static str| change_none(&state, "org_admin/ada", ("POST", path));
+    let away = post("/v1/registry/import").await;
+    assert_eq!((away.status.as_u16(), away.error().1), (503, "models_not_listed"));
+    let listed = |id: &str| FoundationModel {
+        id: id.to_owned(),
+        arn: format!("arn:aws:bedrock:us-east-1::foundation-model/{id}"),
+        vendor: "Vendor".to_owned(),
+        inputs: [Modality::Text].into(),
+        outputs: [Modality::Text].into(),
+        called_by: Some(id.to_owned()),
+        launched_at: None,
+        is_legacy: false,
+        legacy_at: None,
+        ends_at: Some("2027-06-30T00:00:00Z".parse().unwrap()),
+    };
+    let bought = FoundationModel { called_by: None, ..listed("vendor.other:0:128k") };
+    // The seeded model is one of Bedrock's, which ends it.
+    state.models.set(vec![listed("vendor.nova-pro"), listed("vendor.new-v1:0"), bought]);
+    let dry = post("/v1/registry/import?dry_run=true").await;
+    assert!(state.registry.data().audit.is_empty());
+    let made = post("/v1/registry/import").await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    for (answer, is_dry_run) in [(&dry, true), (&made, false)] {
+        let said = &answer.body;
+        assert_eq!((&said["is_dry_run"], &said["listed"]), (&json!(is_dry_run), &json!(3)));
+        assert_eq!(
+            (&said["registered"], &said["changed"]),
+            (&json!(["new-v1"]), &json!(["nova-pro"]))
+        );
+        assert_eq!(said["skipped"][0]["model"], "vendor.other:0:128k");
+    }
+    let shown = get(&state, "org_admin/ada", "/v1/registry/models/new-v1").await.body;
+    assert_eq!((&shown["stage"], &shown["written_by"]), (&json!("draft"), &json!("ada")));
+    let ended = get(&state, "org_admin/ada", "/v1/registry/models/nova-pro").await.body;
+    assert_eq!(
+        (&ended["end_of_life"]["retires_on"], &ended["stage"]),
+        (&json!("2027-06-30"), &json!("approved"))
+    );
+    let entries: Vec<_> = state.registry.data().audit.clone();
+    let subjects: Vec<_> = entries.iter().map(|it| (&*it.action, &*it.subject)).collect();
+    assert_eq!(
+        subjects,
+        [
+            ("model.imported", "registry/models/new-v1"),
+            ("model.imported", "registry/models/nova-pro"),
+        ]
+    );
+    let again = post("/v1/registry/import").await.body;
+    assert_eq!((&again["registered"], &again["changed"]), (&json!([]), &json!([])));
+    for role in ["lob_admin", "tenant_admin", "developer", "org_auditor"] {
+        let who = format!("{role}/eve");
+        let refused = change_none(&state, &who, ("POST", "/v1/registry/import")).await;
+        assert_eq!(refused.status, 403, "{role}");
+    }
 }
