@@ -25,7 +25,7 @@ pub(crate) async fn run<P: Ports>(
     let is_dry_run = ask.flag("dry_run")?;
     let audit = permitted(state, context, "model.imported", "registry/import".to_owned()).await?;
     refuse_unknown(&object_if_any(ask)?)?;
-    let listed = state.models.foundation_models().await.map_err(unlisted)?;
+    let listed = state.models.foundation_models().await.map_err(|error| unlisted(&error))?;
     let registered = state.registry.entries::<ModelEntry>().await.map_err(store_failed)?;
     let Import { new, changed, mut skipped, missing } =
         import(&listed, registered, &context.principal.id, (state.now)());
@@ -71,9 +71,9 @@ async fn write<P: Ports>(
     state.registry.change(&Change::new(before, entry, audit)).await.map_err(store_failed)
 }
 
-fn unlisted(error: ListError) -> ApiError {
-    let cause = &error as &dyn std::error::Error;
-    tracing::warn!(error = cause, "Bedrock's models could not be listed");
+fn unlisted(error: &ListError) -> ApiError {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, "Bedrock's models could not be listed");
     let message = "Bedrock did not list its models. Nothing was changed; try again later.";
     Fault::new(FaultKind::Unavailable, "models_not_listed", message).into()
 }
