@@ -76,13 +76,16 @@ pub enum StartError {
 }
 
 /// Connects to what the environment names: `TENANCY_TABLE`, `LEDGER_TABLE`, `CONTENT_TABLE`,
-/// `UPLOADS_BUCKET`, `TENANT_ACCESS_ROLE_ARN` and, optionally, `TIME_ZONE`, `HEARTBEAT_INTERVAL_MS` and the
-/// `AWS_ENDPOINT_URL_*` of the services.
+/// `UPLOADS_BUCKET`, `TENANT_ACCESS_ROLE_ARN` and, optionally, `TIME_ZONE`, `HEARTBEAT_INTERVAL_MS`,
+/// `CATALOG_MAX_AGE_S` and the `AWS_ENDPOINT_URL_*` of the services.
 ///
 /// # Errors
 /// A variable that is missing, or a role that is none.
 pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
-    let heartbeat_ms = variable("HEARTBEAT_INTERVAL_MS").and_then(|text| text.parse().ok());
+    let number =
+        |text: Option<String>, unset| text.and_then(|text| text.parse().ok()).unwrap_or(unset);
+    let heartbeat = Duration::from_millis(number(variable("HEARTBEAT_INTERVAL_MS"), 10_000));
+    let catalog_age = Duration::from_secs(number(variable("CATALOG_MAX_AGE_S"), 60));
     let required = |name| variable(name).ok_or(StartError::Missing(name));
     let (tenancy, ledger) = (required("TENANCY_TABLE")?, required("LEDGER_TABLE")?);
     let (content, bucket) = (required("CONTENT_TABLE")?, required("UPLOADS_BUCKET")?);
@@ -99,7 +102,7 @@ pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
         Providers::new(&sdk, settings).map_err(|error| StartError::Aws(error.into()))?;
     let uploads = providers.uploads().cloned().ok_or(StartError::Missing("UPLOADS_BUCKET"))?;
     Ok(State {
-        configuration: Cache::new(Configuration::new(client.clone(), tenancy)),
+        configuration: Cache::new(Configuration::new(client.clone(), tenancy), catalog_age),
         health: SharedHealth::new(TargetHealth::new(client.clone(), ledger.clone())),
         ledger: Ledger::new(client.clone(), ledger, calendar.clone()),
         exhausted: Exhausted::default(),
@@ -108,7 +111,7 @@ pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
         objects: UploadsBucket(uploads),
         providers,
         region: sdk.region().map(ToString::to_string).unwrap_or_default(),
-        heartbeat: Duration::from_millis(heartbeat_ms.unwrap_or(10_000)),
+        heartbeat,
         now_ms: unix_ms,
         random,
     })

@@ -5,16 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use admission::{EntitlementStore, Entitlements, StoreError};
 use inference::{Alias, AliasStore, Catalog, CatalogStore, ReadCatalogError};
 use tenancy::{ModelId, TenantContext, TenantId};
-
-/// How long the catalog is used before it is read again, in milliseconds.
-const CATALOG_AGE_MS: i64 = 60_000;
-
-/// How long a tenant's aliases are used before they are read again, in milliseconds.
-const ALIASES_AGE_MS: i64 = 60_000;
 
 /// Tenants that are remembered at most.
 const MAX_TENANTS: usize = 10_000;
@@ -23,6 +18,8 @@ const MAX_TENANTS: usize = 10_000;
 #[derive(Debug)]
 pub struct Cache<C> {
     store: C,
+    /// For how many milliseconds the catalog and aliases are used before they are read again.
+    max_age_ms: i64,
     tenants: Mutex<HashMap<TenantId, Entry<Arc<Entitlements>>>>,
     aliases: Mutex<HashMap<TenantId, Entry<(u64, Aliases)>>>,
     catalog: Mutex<Option<Entry<Arc<Catalog>>>>,
@@ -63,10 +60,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<C> Cache<C> {
-    /// A cache that has not asked `store` yet.
-    pub fn new(store: C) -> Self {
+    /// A cache that has not asked `store` yet. It uses the catalog and aliases for `max_age` before it reads them
+    /// again.
+    pub fn new(store: C, max_age: Duration) -> Self {
         Self {
             store,
+            max_age_ms: i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX),
             tenants: Mutex::default(),
             aliases: Mutex::default(),
             catalog: Mutex::default(),
@@ -114,7 +113,7 @@ impl<C: EntitlementStore + CatalogStore + AliasStore> Cache<C> {
         let known = lock(&self.aliases).get(&context.tenant_id).cloned();
         if let Some(Entry { value: (version, aliases), read_ms }) = &known
             && *version == entitlement_version
-            && now_ms - read_ms < ALIASES_AGE_MS
+            && now_ms - read_ms < self.max_age_ms
         {
             return Ok(Arc::clone(aliases));
         }
@@ -143,7 +142,7 @@ impl<C: EntitlementStore + CatalogStore + AliasStore> Cache<C> {
     ) -> Result<Arc<Catalog>, ReadCatalogError> {
         let known = lock(&self.catalog).clone();
         if let Some(entry) = &known
-            && freshness.accepts(now_ms - entry.read_ms, CATALOG_AGE_MS)
+            && freshness.accepts(now_ms - entry.read_ms, self.max_age_ms)
         {
             return Ok(Arc::clone(&entry.value));
         }

@@ -54,7 +54,7 @@ pub(crate) fn build(layout: &Layout) -> Result<Built> {
 
 /// Runs `sam build` and `sam deploy` with the template as it is.
 pub(crate) fn deploy(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> {
-    // Heartbeats come often, so that a person and the tests see them.
+    // Heartbeats come often, and changes of models are known soon, so that a person and the tests see them.
     let endpoint = format!("LocalEndpointUrl={}", ports.aws_url());
     let parameters = [
         "Stage=dev",
@@ -63,6 +63,7 @@ pub(crate) fn deploy(layout: &Layout, ports: Ports, tools: &Venv) -> Result<()> 
         architecture(),
         "LogRetentionDays=1",
         "HeartbeatIntervalMs=1000",
+        "CatalogMaxAgeSeconds=20",
     ];
 
     let mut step = Step::start("sam build");

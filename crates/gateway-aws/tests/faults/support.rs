@@ -221,7 +221,10 @@ impl Gateway {
         let ledger = InMemoryLedger::with_meters(meters);
         let entitlements = admission::fakes::entitlements(tenant, vec![]);
         let state = State {
-            configuration: Cache::new(FixedConfiguration { entitlements, catalog }),
+            configuration: Cache::new(
+                FixedConfiguration { entitlements, catalog },
+                Duration::from_secs(60),
+            ),
             ledger,
             providers,
             content: InMemoryContent::default(),

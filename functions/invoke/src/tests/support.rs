@@ -334,7 +334,7 @@ impl Gateway {
         }));
         let configuration: &'static FakeConfiguration = configuration;
         let state = State {
-            configuration: Cache::new(configuration),
+            configuration: Cache::new(configuration, Duration::from_secs(60)),
             ledger: InMemoryLedger::with_meters(meters),
             providers: FakeProvider {
                 scripts: Mutex::new(scripts.into()),

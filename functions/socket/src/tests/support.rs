@@ -239,7 +239,7 @@ impl Socket {
             },
         }));
         let gateway = gateway::State {
-            configuration: Cache::new(configuration),
+            configuration: Cache::new(configuration, Duration::from_secs(60)),
             ledger: InMemoryLedger::with_meters(meters),
             providers: FakeProvider::default(),
             content: InMemoryContent::default(),
