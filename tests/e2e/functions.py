@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -44,14 +46,31 @@ class Functions:
     @staticmethod
     def kill(pid: int) -> bool:
         """Kills a process of a function without a warning; whether it was still there."""
+        return Functions._signal(pid, signal.SIGKILL)
+
+    @contextmanager
+    def held(self, output: str) -> Iterator[int | None]:
+        """Holds a process of the function that an output names while it is at work, if there is one: its ``pid``.
+
+        Where it is can be looked at meanwhile, and it be killed just there. What it has sent already is carried out.
+        """
+        pid = next((pid for pid in self.busy_processes(output) if self._signal(pid, signal.SIGSTOP)), None)
         try:
-            os.kill(pid, signal.SIGKILL)
+            yield pid
+        finally:
+            if pid is not None:
+                self._signal(pid, signal.SIGCONT)
+
+    @staticmethod
+    def _signal(pid: int, number: signal.Signals) -> bool:
+        try:
+            os.kill(pid, number)
         except ProcessLookupError:
             return False
         return True
 
-    def run_schedule(self, output: str, ahead: timedelta = timedelta()) -> Any:
-        """Does what the schedule of the function that an output names does, ``ahead`` of time; what it answers."""
+    def scheduled(self, output: str, ahead: timedelta = timedelta()) -> tuple[bool, Any]:
+        """Does what the schedule of a function does, ``ahead`` of time: whether it was cut, and its answer."""
         moment = (datetime.now(timezone.utc) + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
         event = {
             "version": "0",
@@ -65,8 +84,12 @@ class Functions:
             "detail": {},
         }
         answer = self._lambda.invoke(FunctionName=self.stack.outputs[output], Payload=json.dumps(event).encode())
-        done = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, done
+        return "FunctionError" in answer, json.load(answer["Payload"])
+
+    def run_schedule(self, output: str, ahead: timedelta = timedelta()) -> Any:
+        """The same, to its end; what it answers."""
+        was_cut, done = self.scheduled(output, ahead)
+        assert not was_cut, done
         return done
 
     def sweep(self, ahead: timedelta = PAST_EVERY_CALL) -> dict[str, int]:

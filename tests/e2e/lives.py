@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import httpx2
@@ -11,8 +12,10 @@ import openai
 import yaml
 from boto3.dynamodb.conditions import Key
 
+from functions import Functions
 from stack import Caller, Stack
 from tenants import Tenants
+from waiting import until
 
 MODEL = "nova-pro"
 Json = dict[str, Any]
@@ -113,3 +116,100 @@ def succeeds(caller: Caller) -> bool:
         assert error.status_code in (401, 403), error
         return False
     return True
+
+
+def groups_of(stack: Stack, username: str) -> list[str]:
+    """What somebody is, by the groups that they are in; nothing if there is nobody of that name."""
+    cognito = stack.aws("cognito-idp")
+    try:
+        found = cognito.admin_list_groups_for_user(UserPoolId=stack.outputs["UserPoolId"], Username=username)["Groups"]
+    except cognito.exceptions.UserNotFoundException:
+        return []
+    return sorted(group["GroupName"] for group in found)
+
+
+def beneath(stack: Stack, tenant_id: str) -> dict[str, list[str]]:
+    """What there is of a tenant beneath the API, by kind; beside who did what to it."""
+    tenancy, ledger = stack.table("TenancyTableName"), stack.table("LedgerTableName")
+
+    def keys(table: Any, partition: str) -> list[str]:
+        found, query = [], {"KeyConditionExpression": Key("PK").eq(partition), "ConsistentRead": True}
+        while True:
+            page = table.query(**query)
+            found += [item["SK"] for item in page["Items"]]
+            if "LastEvaluatedKey" not in page:
+                return found
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def of_tenant(names: list[str]) -> list[str]:
+        return [name for name in names if f"{name}/".startswith(f"tenants/{tenant_id}/")]
+
+    changes = tenancy.get_item(Key={"PK": "ORG", "SK": "CHANGES"}, ConsistentRead=True).get("Item", {})
+    clients = stack.aws("cognito-idp").get_paginator("list_user_pool_clients")
+    pages = clients.paginate(UserPoolId=stack.outputs["UserPoolId"], MaxResults=60)
+    pool = [(it["ClientName"], it["ClientId"]) for page in pages for it in page["UserPoolClients"]]
+    return {
+        "items": [name for name in keys(tenancy, f"TENANT#{tenant_id}") if not name.startswith("AUDIT#")],
+        "callers": keys(tenancy, f"CALLERS#{tenant_id}"),
+        "meters": keys(ledger, f"TENANT#{tenant_id}"),
+        "notes": of_tenant(keys(tenancy, "UNFINISHED")),
+        "locks": of_tenant(keys(tenancy, "TASKS")),
+        "changes": of_tenant(list(changes)),
+        "pool_clients": [client_id for name, client_id in pool if name.startswith(f"{tenant_id}.")],
+    }
+
+
+def finish_notes(stack: Stack, functions: Functions, tenant_id: str) -> None:
+    """Has the schedule finish what is noted of a tenant and not finished, as it does when whoever began that is long gone."""
+    tenancy = stack.table("TenancyTableName")
+    long_ago = (datetime.now(timezone.utc) - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if not (notes := beneath(stack, tenant_id)["notes"]):
+        return
+    for note in notes:
+        key = {"PK": "UNFINISHED", "SK": note}
+        tenancy.update_item(Key=key, UpdateExpression="SET since = :since", ExpressionAttributeValues={":since": long_ago})
+    functions.run_schedule("TenantsFunctionName")
+
+
+def picture(stack: Stack, admin: Caller, tenant_id: str) -> Json:
+    """All that a tenant is and has, but versions, times and ids. Fails if any of it is half-made."""
+
+    def get(path: str) -> Any:
+        answer = admin.send("GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    shown = get(f"/tenants/{tenant_id}")
+    limits = get(f"/limits/tenants/{tenant_id}")["limits"]
+    clients, roles, users = (get(f"/tenants/{tenant_id}/{kind}")["data"] for kind in ("clients", "aws-roles", "users"))
+    found = beneath(stack, tenant_id)
+    assert (found["notes"], found["locks"], found["changes"]) == ([], [], []), found
+    tenancy, ledger = stack.table("TenancyTableName"), stack.table("LedgerTableName")
+
+    def item(table: Any, partition: str, name: str = "META") -> Json:
+        return table.get_item(Key={"PK": partition, "SK": name}, ConsistentRead=True).get("Item", {})
+
+    # Its meter knows what it is, and what it may.
+    meta, meter = item(tenancy, f"TENANT#{tenant_id}"), item(ledger, f"TENANT#{tenant_id}", "METER")
+    known = ("status", "entitlement_version")
+    assert [meter.get(name) for name in known] == [meta[name] for name in known], (meter, meta)
+    # Each program is known in every place, and there is no other one.
+    ids = sorted(client["client_id"] for client in clients)
+    assert sorted(found["pool_clients"]) == ids
+    assert [item(tenancy, f"CLIENT#{client_id}").get("tenant_id") for client_id in ids] == [tenant_id] * len(ids)
+    assert [item(tenancy, f"CLIENT#{client_id}", "PARKED") for client_id in ids] == [{}] * len(ids)
+    known_roles = [f"AWSROLE#{role['account_id']}:{role['role_name']}" for role in roles]
+    assert [item(tenancy, role).get("tenant_id") for role in known_roles] == [tenant_id] * len(roles)
+    assert sorted(found["callers"]) == sorted([*(f"CLIENT#{client_id}" for client_id in ids), *known_roles])
+
+    def listed() -> list[str]:
+        return [it["tenant_id"] for it in get(f"/tenants?lob={shown['lob_id']}&limit=100")["data"]]
+
+    until(lambda: tenant_id in listed(), "its line of business to list it")
+    return {
+        **{name: shown[name] for name in ("status", "is_effective", "name", "lob_id", "models")},
+        "limits": [{name: limit[name] for name in ("id", "metric", "period", "amount")} for limit in limits],
+        "users": {user["email"]: sorted(user["roles"]) for user in users},
+        "clients": sorted(client["name"] for client in clients),
+        "aws_roles": sorted([role["account_id"], role["role_name"]] for role in roles),
+    }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from stack import Stack
@@ -39,3 +41,16 @@ class Queue:
     def close(self) -> None:
         """Takes it away."""
         self._sqs.delete_queue(QueueUrl=self._url)
+
+
+@contextmanager
+def on_the_bus(stack: Stack, source: str) -> Iterator[Queue]:
+    """What is on the bus of events from a source."""
+    events, bus, rule = stack.aws("events"), stack.outputs["EventBusName"], f"e2e-{uuid.uuid4().hex[:8]}"
+    arn = events.put_rule(Name=rule, EventBusName=bus, EventPattern=json.dumps({"source": [source]}))["RuleArn"]
+    queue = Queue(stack, "events.amazonaws.com", arn)
+    events.put_targets(Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue.arn}])
+    yield queue
+    events.remove_targets(Rule=rule, EventBusName=bus, Ids=["queue"])
+    events.delete_rule(Name=rule, EventBusName=bus)
+    queue.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from boto3.dynamodb.conditions import Key
 
 from functions import Functions
 from lives import MODEL, new
-from queues import Queue
+from queues import Queue, on_the_bus
 from stack import Caller, Stack
 from tenants import Tenants
 from waiting import until
@@ -202,15 +201,8 @@ def test_an_alias_is_deployed_and_rolled_back(admin: Caller, tenants: Tenants, s
 @pytest.fixture
 def told(stack: Stack) -> Iterator[Queue]:
     """What is on the bus of models."""
-    events, bus, rule = stack.aws("events"), stack.outputs["EventBusName"], new("told")
-    pattern = json.dumps({"source": ["weir.models"]})
-    arn = events.put_rule(Name=rule, EventBusName=bus, EventPattern=pattern)["RuleArn"]
-    queue = Queue(stack, "events.amazonaws.com", arn)
-    events.put_targets(Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue.arn}])
-    yield queue
-    events.remove_targets(Rule=rule, EventBusName=bus, Ids=["queue"])
-    events.delete_rule(Name=rule, EventBusName=bus)
-    queue.close()
+    with on_the_bus(stack, "weir.models") as queue:
+        yield queue
 
 
 def test_tenants_are_told_of_the_end_of_a_model_they_call(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +11,11 @@ import openai
 import pytest
 
 from lives import Made, put, say_hello, succeeds
-from stack import ROOT, Caller, Stack
-from tasks import ask, begin, ended, wanted
+from stack import Caller, Stack
+from tasks import OFFBOARDED_WITHIN, ask, begin, copied, ended, machine_of, verify, wanted
 from waiting import until
 
 Json = dict[str, Any]
-#: Seconds: what API Gateway remembers has to be forgotten, and a draft to be made.
-OFFBOARDED_WITHIN = 400
-
-
-def verify(stack: Stack, folder: Path, *options: str) -> tuple[int, str]:
-    """What the documented command says."""
-    command = [sys.executable, str(ROOT / "tools" / "verify_evidence.py"), str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
-    return done.returncode, done.stdout + done.stderr
-
-
-def copied(stack: Stack, key: str, folder: Path) -> Path:
-    """As ``aws s3 sync`` copies it."""
-    s3, bucket = stack.aws("s3"), stack.outputs["StatementsBucketName"]
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key.rpartition("/")[0] + "/"):
-        for found in page["Contents"]:
-            name = found["Key"].rpartition("/")[2]
-            (folder / name).write_bytes(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read())
-    return folder
-
-
-def machine_of(stack: Stack, admin: Caller, task: Json) -> Caller:
-    """The program that a task made, with a token."""
-    (client,) = admin.send("POST", f"/tasks/{task['task_id']}/credentials").json()["data"]
-    return Caller(stack, task["tenant_id"], task["lob_id"], stack.client_credentials(client), client["client_id"])
 
 
 def test_a_tenant_goes_with_evidence(
@@ -81,18 +54,18 @@ def test_a_tenant_goes_with_evidence(
     kinds = {(it["kind"], it["action"]) for it in evidence["resources"]}
     assert {("tenant", "deleted"), ("parked_client", "deleted"), ("pool_client", "deleted"), ("response", "deleted"), ("task", "deleted")} <= kinds
     assert {("usage_record", "retained"), ("audit_entry", "retained"), ("tombstone", "retained")} <= kinds
-    code, said = verify(stack, folder, "--live", "--endpoint-url", stack.aws_url)
+    code, said = verify(folder, "--live", "--endpoint-url", stack.aws_url)
     assert (code, "whole" in said) == (0, True), said
     print(said)
 
     # One thing that is put there afterwards is found, and so is one word that is changed.
     planted = {"PK": f"TENANT#{tenant}", "SK": "RESPONSE#planted"}
     stack.table("ContentTableName").put_item(Item=planted)
-    code, said = verify(stack, folder, "--live", "--endpoint-url", stack.aws_url)
+    code, said = verify(folder, "--live", "--endpoint-url", stack.aws_url)
     stack.table("ContentTableName").delete_item(Key=planted)
     assert (code, f"left over in content_table: TENANT#{tenant} / RESPONSE#planted" in said) == (1, True), said
     (folder / "evidence.json").write_text(pack["evidence"].replace("deleted", "retained", 1))
-    code, said = verify(stack, folder)
+    code, said = verify(folder)
     assert (code, "signature  WRONG" in said) == (1, True), said
 
     # Its id is nobody's any more, and who is called alike is untouched.

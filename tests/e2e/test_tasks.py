@@ -1,57 +1,23 @@
-"""Tenants that are made, moved and taken back by tasks, with the state machine and the functions killed in between."""
+"""Tenants that are made, moved and taken back by tasks."""
 
 from __future__ import annotations
 
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import pytest
 import yaml
-from boto3.dynamodb.conditions import Key
 
 from aws_callers import Role, token
-from functions import Functions
 from lives import Made, make_lob, make_tenant, new, say_hello, succeeds
 from stack import Caller, Stack
-from tasks import OVER, ask, begin, ended, wanted
+from tasks import ask, begin, ended, nothing_is_left, states, wanted
 from waiting import until
 
-Json = dict[str, Any]
 #: Tenants that are made at once.
 MANY = 100
-
-
-def states(task: Json) -> dict[str, str]:
-    """How far each step is."""
-    return {step["name"]: step["state"] for step in task["steps"]}
-
-
-def nothing_is_left(stack: Stack, body: Json) -> None:
-    """Of a tenant that was not made there is who did what, and nothing else."""
-    tenant = body["tenant_id"]
-    tenancy, ledger = stack.table("TenancyTableName"), stack.table("LedgerTableName")
-    own = tenancy.query(KeyConditionExpression=Key("PK").eq(f"TENANT#{tenant}"))["Items"]
-    assert [item["SK"] for item in own if not item["SK"].startswith("AUDIT#")] == []
-    assert tenancy.query(KeyConditionExpression=Key("PK").eq(f"CALLERS#{tenant}"))["Items"] == []
-    assert ledger.query(KeyConditionExpression=Key("PK").eq(f"TENANT#{tenant}"))["Items"] == []
-    notes = tenancy.query(KeyConditionExpression=Key("PK").eq("UNFINISHED"))["Items"]
-    assert [item["SK"] for item in notes if tenant in item["SK"]] == []
-    locks = tenancy.query(KeyConditionExpression=Key("PK").eq("TASKS"))["Items"]
-    assert [item["SK"] for item in locks if tenant in item["SK"]] == []
-    cognito, pool = stack.aws("cognito-idp"), stack.outputs["UserPoolId"]
-    clients = cognito.get_paginator("list_user_pool_clients").paginate(UserPoolId=pool, MaxResults=60)
-    named = [it["ClientName"] for page in clients for it in page["UserPoolClients"]]
-    assert [name for name in named if name.startswith(f"{tenant}.")] == []
-    for person in body.get("users", []):
-        try:
-            groups = cognito.admin_list_groups_for_user(UserPoolId=pool, Username=person["email"])["Groups"]
-        except cognito.exceptions.UserNotFoundException:
-            continue
-        assert groups == []
 
 
 def test_a_tenant_is_made_from_one_document_and_calls_in_three_ways(
@@ -132,7 +98,7 @@ def test_what_cannot_be_made_leaves_nothing(
     task = ended(admin, begin(admin, body))
     assert (task["state"], task["error"]["code"]) == ("failed", "role_taken"), task
     assert states(task)["tenant"] == "undone"
-    nothing_is_left(stack, body)
+    nothing_is_left(stack, admin, body)
     kept = admin.send("GET", f"/tenants/{other}/aws-roles").json()["data"]
     assert [it["role_name"] for it in kept] == [role["role_name"]]
 
@@ -146,7 +112,7 @@ def test_a_task_is_called_off(stack: Stack, admin: Caller, made: Made, lob: str)
     assert cancelled.status_code == 202, cancelled.text
     task = ended(admin, task_id, 120)
     assert (task["state"], task["cancel_requested"]) == ("cancelled", True), task
-    nothing_is_left(stack, body)
+    nothing_is_left(stack, admin, body)
     late = admin.send("POST", f"/tasks/{task_id}/cancel")
     assert (late.status_code, late.json()["error"]["code"]) == (409, "task_over")
 
@@ -189,56 +155,6 @@ def test_many_tenants_are_made_at_once(admin: Caller, made: Made, lob: str) -> N
     assert [task["state"] for task in tasks] == ["succeeded"] * MANY
     page = admin.send("GET", f"/tasks?lob_id={lob}&limit=100").json()
     assert {task["task_id"] for task in page["data"]} == set(ids)
-
-
-@pytest.fixture
-def killer(functions: Functions) -> Iterator[Callable[[], bool]]:
-    """Kills one process of those that do steps while it is at work; whether there was one."""
-
-    def kill() -> bool:
-        busy = functions.busy_processes("OrchestratorStepFunctionName")
-        return any(functions.kill(pid) for pid in busy[:1])
-
-    yield kill
-
-
-@pytest.mark.parametrize("is_cancelled", [False, True], ids=["to its end", "called off"])
-def test_killed_again_and_again_it_ends_complete_or_clean(
-    stack: Stack,
-    admin: Caller,
-    made: Made,
-    lob: str,
-    killer: Callable[[], bool],
-    is_cancelled: bool,
-) -> None:
-    body = wanted(made, lob)
-    task_id = begin(admin, body)
-    killed: set[str] = set()
-    seen: Json = {}
-
-    def look() -> bool:
-        nonlocal seen
-        seen = admin.send("GET", f"/tasks/{task_id}").json()
-        # Each step once, so that it can be tried again.
-        running = next((step["name"] for step in seen["steps"] if step["state"] == "running"), None)
-        key = f"{seen['state']}:{running}"
-        if running and key not in killed and killer():
-            killed.add(key)
-        if is_cancelled and states(seen)["clients"] == "done" and not seen["cancel_requested"]:
-            admin.send("POST", f"/tasks/{task_id}/cancel")
-        return seen["state"] in OVER
-
-    until(look, "the task to end", 240)
-    print(f"killed in {sorted(killed)}")
-    if seen["state"] == "succeeded":
-        assert set(states(seen).values()) == {"done"}
-        clients = admin.send("GET", f"/tenants/{body['tenant_id']}/clients").json()["data"]
-        assert [client["name"] for client in clients] == ["Nightly"]
-        shown = admin.send("GET", f"/tenants/{body['tenant_id']}").json()
-        assert (shown["status"], shown["is_effective"]) == ("active", True)
-    else:
-        assert is_cancelled, seen
-        nothing_is_left(stack, body)
 
 
 def test_what_makes_no_sense_is_named(admin: Caller, made: Made, lob: str) -> None:

@@ -12,11 +12,11 @@ T = TypeVar("T")
 INTERVAL_S = 0.05
 
 
-def until(look: Callable[[], T], what: str, timeout_s: float = 30) -> T:
+def until(look: Callable[[], T], what: str, timeout_s: float = 30, interval_s: float = INTERVAL_S) -> T:
     """The first true answer of ``look``. After ``timeout_s`` fails, saying what was waited for and seen."""
     deadline = time.monotonic() + timeout_s
     while not (seen := look()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s} s in vain for {what}; the last look gave {seen!r}")
-        time.sleep(INTERVAL_S)
+        time.sleep(interval_s)
     return seen
