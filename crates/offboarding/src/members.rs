@@ -37,6 +37,24 @@ pub(crate) async fn members(
     Ok(members)
 }
 
+/// Whose roles an earlier run of this job began to change, and did not live to: they may still be what they were.
+pub(crate) async fn begun(
+    world: &impl Outside,
+    job: &Job,
+) -> Result<BTreeSet<PrincipalId>, OffboardError> {
+    let notes = world.administration().unfinished().await?;
+    let begun = notes.into_iter().filter(|note| is_own(note, job)).filter_map(|note| {
+        let Task::SetMember { tenant_id, user_id, .. } = note.task else { return None };
+        (tenant_id == job.tenant_id).then_some(user_id)
+    });
+    Ok(begun.collect())
+}
+
+/// Whether this job left a note.
+fn is_own(note: &Unfinished, job: &Job) -> bool {
+    note.id.strip_prefix(&job.task_id).is_some_and(|it| it.starts_with('.'))
+}
+
 /// Gives somebody exactly these roles in the tenant; whether that could be done now. It cannot while
 /// somebody else is changing what they are.
 pub(crate) async fn set(
@@ -72,8 +90,7 @@ pub(crate) async fn set(
         let Some(note) = notes.into_iter().find(|note| note.task.subject() == subject) else {
             continue;
         };
-        let is_own = note.id.strip_prefix(&job.task_id).is_some_and(|it| it.starts_with('.'));
-        if !is_own && !note.is_left(world.now()) {
+        if !is_own(&note, job) && !note.is_left(world.now()) {
             return Ok(false);
         }
         finish(world.administration(), world.pool(), &note).await?;

@@ -219,8 +219,11 @@ pub(crate) async fn give_back(world: &impl Outside, job: &Job) -> Result<Progres
         world.register().unpark_client(&job.tenant_id, client_id, &entry).await?;
     }
     let now = members::members(world, job).await?;
+    // Whom nobody has taken anything from yet would lose it to the note that says so.
+    let begun = members::begun(world, job).await?;
     for (user_id, member) in &taken.members {
-        let is_back = now.get(user_id).is_some_and(|it| it.roles == member.roles);
+        let is_same = now.get(user_id).is_some_and(|it| it.roles == member.roles);
+        let is_back = is_same && !begun.contains(user_id);
         if !is_back && !members::set(world, job, user_id, &member.roles).await? {
             return Ok(Progress::wait("somebody else is changing a person's roles", 15));
         }

@@ -4,7 +4,8 @@ use offboarding::fakes::{Fault, found};
 use offboarding::{Job, OffboardError, Progress, Step, Store, run, undo};
 
 use crate::support::{
-    End, FOLDER, access, doomed, evidence, is_complete, job, others, paper, saga, world,
+    End, FOLDER, Outcome, access, call, cancel, doomed, evidence, is_complete, job, others, paper,
+    saga, world,
 };
 use lake::ObjectStore as _;
 
@@ -90,6 +91,22 @@ async fn until_the_purge_everything_is_given_back() {
         let (doomed, others) = (doomed(&world).await, others(&world).await);
         assert_eq!(saga(&world, None).await, End::Complete);
         is_complete(&world, &doomed, &others).await;
+    }
+}
+
+#[tokio::test]
+async fn who_dies_and_is_called_off_then_has_taken_nothing_from_anybody() {
+    let clean = world().await;
+    run(&clean, &job(), Step::Revoke).await.unwrap();
+    for number in 0..clean.faults.calls().len() {
+        for fault in [Fault::DiesBefore, Fault::DiesAfter] {
+            let world = world().await;
+            let before = access(&world).await;
+            world.faults.plan(number, fault);
+            assert!(matches!(call(&world, Step::Revoke, false).await, Outcome::Died));
+            assert_eq!(cancel(&world, Step::Revoke).await, End::Cancelled);
+            assert_eq!(access(&world).await, before, "{number} {fault:?}");
+        }
     }
 }
 

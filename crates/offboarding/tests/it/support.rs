@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use administration::{
-    MachineClient, RegisteredIssuer, TenantDocument, TenantState, Version, group,
+    MachineClient, RegisteredIssuer, Task, TenantDocument, TenantState, Version, group,
 };
 use jiff::Timestamp;
 use lake::ObjectStore as _;
@@ -177,13 +177,14 @@ pub(crate) enum End {
 }
 
 /// How one call of a step ended.
-enum Outcome {
+pub(crate) enum Outcome {
     Progress(Progress),
     Failed(OffboardError),
     Died,
 }
 
-async fn call(world: &FakeWorld, step: Step, is_undone: bool) -> Outcome {
+/// Runs a step, or takes it back, once.
+pub(crate) async fn call(world: &FakeWorld, step: Step, is_undone: bool) -> Outcome {
     let job = job();
     let work = async {
         if is_undone { undo(world, &job, step).await } else { run(world, &job, step).await }
@@ -234,7 +235,8 @@ pub(crate) async fn saga(world: &FakeWorld, cancel_before: Option<Step>) -> End 
     End::Complete
 }
 
-async fn cancel(world: &FakeWorld, from: Step) -> End {
+/// Takes back what was done up to a step, which may not be done itself.
+pub(crate) async fn cancel(world: &FakeWorld, from: Step) -> End {
     for step in Step::ALL.into_iter().rev().filter(|step| *step <= from) {
         if finish(world, step, true).await.is_err() {
             world.faults.heal();
@@ -272,6 +274,12 @@ pub(crate) async fn access(world: &FakeWorld) -> BTreeMap<String, String> {
     }
     for (client, (name, _)) in &pool.clients {
         all.insert(format!("pool {client}"), name.clone());
+    }
+    // What is still to be done to somebody. Meters that are still to be told harm nobody.
+    for (subject, note) in &data.unfinished {
+        if let Task::SetMember { roles, .. } = &note.task {
+            all.insert(format!("note {subject}"), format!("{roles:?}"));
+        }
     }
     all
 }
