@@ -120,6 +120,18 @@ async fn who_has_no_shadow() {
     assert_eq!(without.send("acme", &chat("old-a")).await.status(), 200);
     assert_eq!(orders(&without), [], "who has not asked for it");
 
+    // The first target of the alias cannot serve the request, and its successor does.
+    let small = Model {
+        id: "converse-a".parse().unwrap(),
+        max_output_tokens: 10,
+        ..leaving(Some("native-b"))
+    };
+    let alias = Gateway::with_models(vec![], vec![Script::Whole(whole("Hi"))], &[small]);
+    opt_in(&alias, 100);
+    let response = alias.send("acme", &chat("resilient")).await;
+    assert_eq!(response.headers()["x-weir-model"], "native-b");
+    assert_eq!(orders(&alias), [], "who is asked in place of the model");
+
     let limited = gateway(vec![hard(Metric::Cost, Period::Month, 1)], vec![]);
     assert_eq!(limited.send("acme", &chat("old-a")).await.status(), 429);
     assert_eq!(orders(&limited), [], "what a limit refuses");
@@ -221,21 +233,29 @@ async fn a_shadow_is_a_call_of_its_own_that_keeps_nothing() {
 
 #[tokio::test]
 async fn a_limit_holds_a_shadow_and_no_other_model_stands_in_for_it() {
-    // As soon as the first call has been reserved for, nothing is left for another.
     let scope = Scope::Tenant("acme".parse().unwrap());
-    let one = vec![hard(Metric::Requests, Period::Day, 1)];
-    let gateway = gateway(one, vec![Script::Whole(whole("Hi"))]);
-    let order = ordered(&gateway, CHAT, &chat("old-a")).await;
-    let error = run(&gateway.state, order, None).await.unwrap_err();
-    assert_eq!((error.fault().code, gateway.provider_calls()), ("quota_exceeded", 1));
-    assert_eq!((gateway.records().len(), gateway.state.ledger.meter_of(&scope).open.len()), (1, 1));
+    let unlimited = gateway(vec![], vec![Script::Whole(whole("Hi"))]);
+    text(unlimited.send("acme", &chat("old-a")).await).await;
+    // Once the client's call is reserved for, there is not enough left for another.
+    let budget = unlimited.record().reserved_nanousd.0 + 1;
+    for (limit, code) in [
+        (hard(Metric::Cost, Period::Month, budget), "insufficient_quota"),
+        (hard(Metric::Requests, Period::Day, 1), "rate_limit_exceeded"),
+    ] {
+        let gateway = gateway(vec![limit], vec![Script::Whole(whole("Hi"))]);
+        let order = ordered(&gateway, CHAT, &chat("old-a")).await;
+        let error = run(&gateway.state, order, None).await.unwrap_err();
+        assert_eq!((error.fault().code, gateway.provider_calls()), (code, 1));
+        let open = gateway.state.ledger.meter_of(&scope).open.len();
+        assert_eq!((gateway.records().len(), open), (1, 1));
+    }
 
     let dear = LimitRule {
         models: ModelSelector::Model("native-b".parse().unwrap()),
         on_exhausted: Some(OnExhausted::Fallback("converse-a".parse().unwrap())),
         ..hard(Metric::Cost, Period::Month, 1)
     };
-    let gateway = self::gateway(vec![dear], vec![Script::Whole(whole("Hi"))]);
+    let gateway = gateway(vec![dear], vec![Script::Whole(whole("Hi"))]);
     let order = ordered(&gateway, CHAT, &chat("old-a")).await;
     run(&gateway.state, order, None).await.unwrap_err();
     assert_eq!(gateway.provider_calls(), 1);
