@@ -29,11 +29,12 @@ def leaving(stack: Stack, admin: Caller, tenants: Tenants) -> Iterator[str]:
     document = entry(end_of_life={"retires_on": ends, "successor": SUCCESSOR})
     made = admin.send("PUT", f"/registry/models/{model}", json=document, headers={"if-none-match": "*"})
     assert made.status_code == 201, made.text
+    # While it is a draft: no instance is to know it without its price.
+    until(lambda: priced(admin, model), "the model to have a price", KNOWN_WITHIN)
     other_admin = tenants.person(tenants.tenant(tenants.lob(), [MODEL]), "org_admin")
     etag = {"if-match": made.headers["etag"]}
     approved = other_admin.send("POST", f"/registry/models/{model}/stage", json={"stage": "approved"}, headers=etag)
     assert approved.status_code == 200, approved.text
-    until(lambda: priced(admin, model), "the model to have a price", KNOWN_WITHIN)
     yield model
     forget(stack, f"MODEL#{model}", f"PRICE_OVERRIDES#{model}")
 
