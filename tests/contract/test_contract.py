@@ -38,7 +38,7 @@ CONDITIONAL = {
     "AuditDeadLetterQueuePolicy": "as MeteringDeadLetterQueuePolicy",
     **{
         f"{name}Query": "the local AWS knows no saved queries; there, infra/queries is run from its files"
-        for name in ["CacheSavings", "CostByDay", "CostByLob", "CostByModel", "CostByProvider", "CostByTenant", "DeniedChanges", "ErrorRates", "TopUsers", "WhoChangedWhat"]
+        for name in ["CacheSavings", "CostByDay", "CostByLob", "CostByModel", "CostByProvider", "CostByTenant", "DeniedChanges", "ErrorRates", "ShadowComparison", "TopUsers", "WhoChangedWhat"]
     },
     "ReadBillsPolicy": "if there is a data export to reconcile with",
     "ReadInvocationLogsPolicy": "if there is a log of model invocations",
@@ -527,7 +527,7 @@ def test_the_authorizer_reads_tenancy_and_nothing_else() -> None:
     assert granted == {("dynamodb:GetItem", "TenancyTable")}
 
 
-@pytest.mark.parametrize("role", ["InvokeRole", "SocketRole"])
+@pytest.mark.parametrize("role", ["InvokeRole", "SocketRole", "ShadowRole"])
 def test_calls_cannot_change_tenants_nor_delete_what_is_recorded(role: str) -> None:
     granted = {(action, target[0]) for action, target in data_access(role)}
     content = {"GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"}
@@ -601,7 +601,7 @@ def test_uploads_are_apart_by_tenant() -> None:
 def test_a_tenants_session_must_name_tenant_and_line_of_business() -> None:
     role = template()["Resources"]["TenantAccessRole"]["Properties"]
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"AWS": [{"Fn::GetAtt": ["InvokeRole", "Arn"]}, {"Fn::GetAtt": ["SocketRole", "Arn"]}]}
+    assert trust["Principal"] == {"AWS": [{"Fn::GetAtt": [role, "Arn"]} for role in ("InvokeRole", "SocketRole", "ShadowRole")]}
     assert trust["Condition"] == {
         "StringLike": {"aws:RequestTag/tenant_id": "?*", "aws:RequestTag/lob_id": "?*"},
         "ForAllValues:StringEquals": {"aws:TagKeys": ["tenant_id", "lob_id", "project_id"]},

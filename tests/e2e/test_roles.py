@@ -103,6 +103,13 @@ def fetch(bucket: str, name: str) -> Attempt:
     return lambda thief: thief.s3.get_object(Bucket=thief.stack.outputs[bucket], Key=name)
 
 
+def start(output: str) -> Attempt:
+    """Having a function invoked, were it not for a rehearsal only."""
+    return lambda thief: thief.stack.aws("lambda", thief.credentials).invoke(
+        FunctionName=thief.stack.outputs[output], InvocationType="DryRun", Payload=b"{}"
+    )
+
+
 def open_session(thief: Thief) -> Any:
     """Opening the session by which models are called."""
     return thief.stack.aws("sts", thief.credentials).assume_role(
@@ -180,8 +187,14 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
         },
     ),
     "InvokeFunctionName": (
-        {"reserve": update(LEDGER, METER), "record usage": write(LEDGER, USAGE), "open a tenant's session": open_session},
         {
+            "reserve": update(LEDGER, METER),
+            "record usage": write(LEDGER, USAGE),
+            "open a tenant's session": open_session,
+            "have a shadow made": start("ShadowFunctionName"),
+        },
+        {
+            "take a turn of a socket": start("SocketFunctionName"),
             "change a tenant": write(TENANCY, OWN),
             "change the catalogue": write(TENANCY, "CATALOG"),
             "forget usage": delete(LEDGER, USAGE),
@@ -192,12 +205,28 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
         },
     ),
     "SocketFunctionName": (
-        {"reserve": update(LEDGER, METER), "open a tenant's session": open_session},
         {
+            "reserve": update(LEDGER, METER),
+            "open a tenant's session": open_session,
+            "have a shadow made": start("ShadowFunctionName"),
+        },
+        {
+            "call models over HTTP": start("InvokeFunctionName"),
             "change a tenant": write(TENANCY, OWN),
             "forget usage": delete(LEDGER, USAGE),
             "read bills": query(LEDGER, BILLING),
             "read an upload": fetch("UploadsBucketName", f"tenant={TENANT}/x"),
+        },
+    ),
+    "ShadowFunctionName": (
+        {"reserve": update(LEDGER, METER), "record usage": write(LEDGER, USAGE), "open a tenant's session": open_session},
+        {
+            "change a tenant": write(TENANCY, OWN),
+            "forget usage": delete(LEDGER, USAGE),
+            "read usage": read(LEDGER, USAGE),
+            "read bills": query(LEDGER, BILLING),
+            "read an upload": fetch("UploadsBucketName", f"tenant={TENANT}/x"),
+            "have a shadow made": start("ShadowFunctionName"),
         },
     ),
     "MeteringAggregatorFunctionName": (
@@ -222,6 +251,7 @@ ROLES: dict[str, tuple[dict[str, Attempt], dict[str, Attempt]]] = {
             "read content": read(CONTENT, OWN),
             "open a tenant's session": open_session,
             "read the lake": fetch("LakeBucketName", "usage/x"),
+            "have a shadow made": start("ShadowFunctionName"),
             "write a statement": lambda thief: thief.s3.put_object(
                 Bucket=thief.stack.outputs["StatementsBucketName"], Key=f"statements/{NOBODY}", Body=b""
             ),

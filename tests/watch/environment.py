@@ -80,6 +80,7 @@ def environment(stack: dict[str, Any]) -> dict[str, str]:
         "CONTENT_TABLE": outputs["ContentTableName"],
         "UPLOADS_BUCKET": outputs["UploadsBucketName"],
         "TENANT_ACCESS_ROLE_ARN": developer_role(stack),
+        "SHADOW_FUNCTION": outputs["ShadowFunctionName"],
         "WEBSOCKET_ENDPOINT": f"{stack['aws_endpoint_url']}/_aws/execute-api/{outputs['SocketApiId']}/live",
         "AUDIT_BUCKET": outputs["AuditBucketName"],
         "LAKE_BUCKET": outputs["LakeBucketName"],

@@ -271,6 +271,10 @@ mod tests {
                 with(r#","settings":{"payload_capture":{"retention_days":0}}"#),
                 "settings.payload_capture.retention_days",
             ),
+            (with(r#","settings":{"shadow":{"percent":0}}"#), "settings.shadow.percent"),
+            (with(r#","settings":{"shadow":{"percent":101}}"#), "settings.shadow.percent"),
+            (with(r#","settings":{"shadow":{"percent":1000}}"#), "settings.shadow.percent"),
+            (with(r#","settings":{"shadow":{"share":10}}"#), "settings.shadow.percent"),
             (
                 with(r#","settings":{"default_guardrail":{"id":"a b","version":"1"}}"#),
                 "settings.default_guardrail.id",

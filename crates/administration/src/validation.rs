@@ -125,6 +125,13 @@ fn settings(document: &TenantDocument) -> Result<(), InvalidField> {
             "Days from 1 to 3650; leave `payload_capture` out to keep no payloads.",
         )?;
     }
+    if let Some(shadow) = &settings.shadow {
+        check(
+            (1..=100).contains(&shadow.percent),
+            "settings.shadow.percent",
+            "Of a hundred calls, 1 to 100; leave `shadow` out for none.",
+        )?;
+    }
     if let Some(guardrail) = &settings.default_guardrail {
         let version = &guardrail.version;
         let is_valid = version == "DRAFT"

@@ -119,6 +119,9 @@ pub struct CallDetail {
     pub guardrail_units: u64,
     /// When the call was admitted, in Unix milliseconds.
     pub started_ms: i64,
+    /// The call that it repeats, if it is a shadow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow_of: Option<String>,
 }
 
 /// What replaces a reservation: what the call really took of each metric.

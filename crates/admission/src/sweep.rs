@@ -175,5 +175,6 @@ fn estimated_record(
         time_to_first_token_ms: None,
         gateway_ms: 0,
         meters: holders.iter().map(held).collect(),
+        shadow_of: detail.shadow_of.clone(),
     }
 }

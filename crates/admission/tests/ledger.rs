@@ -68,6 +68,7 @@ fn detail(context: &TenantContext) -> CallDetail {
         search_units: 0,
         guardrail_units: 0,
         started_ms: NOON_MS,
+        shadow_of: Some("call-0".to_owned()),
     }
 }
 
@@ -342,6 +343,11 @@ async fn a_function_that_dies_between_two_attempts_is_charged_for_what_it_did() 
         ..estimated[index].clone()
     };
     assert_eq!([&recorded(0).id, &recorded(1).id], [&ids[0], &ids[1]]);
+    assert_eq!(
+        estimated[1].shadow_of.as_deref(),
+        Some("call-0"),
+        "what is known of a call is kept"
+    );
 
     let crashed = self::ledger();
     admit_twice(&crashed, &acme).await;

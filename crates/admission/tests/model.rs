@@ -297,6 +297,7 @@ fn record(
         time_to_first_token_ms: None,
         gateway_ms: 1,
         meters: held,
+        shadow_of: None,
     }
 }
 
@@ -323,6 +324,7 @@ fn detail(context: &TenantContext, minute: Minute) -> CallDetail {
         search_units: 0,
         guardrail_units: 0,
         started_ms: minute.start_ms(),
+        shadow_of: None,
     }
 }
 

@@ -3,10 +3,10 @@
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use bytes::Bytes;
-use http::Request;
+use http::{Request, header};
 use inference::ProviderResponse;
 
-use crate::aws::{Service, Signer, absolute, dns_suffix};
+use crate::aws::{Service, Signer, absolute, dns_suffix, path_segment};
 use crate::connection::Connection;
 use crate::error::{Refusal, unbuildable};
 use crate::{ConfigError, EndpointUrls};
@@ -69,6 +69,21 @@ impl OwnRole {
         let request = signer.signed(request).map_err(unbuildable)?;
         self.connection.send(request).await
     }
+
+    /// Starts an invocation of `function` with `event` (JSON), which nobody waits for.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn start(&self, function: &str, event: Bytes) -> Result<(), Refusal> {
+        let path = format!("/2015-03-31/functions/{}/invocations", path_segment(function));
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-amz-invocation-type", "Event")
+            .body(event)
+            .map_err(unbuildable)?;
+        let endpoint = self.endpoint(Service::Lambda);
+        self.send(Service::Lambda, &endpoint, request).await.map(|_| ())
+    }
 }
 
 /// The partition of a Region.
@@ -102,13 +117,14 @@ mod tests {
     async fn a_function_signs_with_its_own_credentials_and_asks_no_session() {
         let service = FakeService::answering(202, &[], "");
         let own = own_role(&service, EndpointUrls::default());
-        let path = "/2015-03-31/functions/weir-socket/invocations";
-        let request = Request::post(path).body(Bytes::from_static(b"{}")).unwrap();
-        let endpoint = own.endpoint(Service::Lambda);
-        own.send(Service::Lambda, &endpoint, request).await.unwrap();
+        own.start("weir-socket", Bytes::from_static(b"{}")).await.unwrap();
         let sent = service.sent();
         assert_eq!(sent.len(), 1);
-        assert_eq!(sent[0].uri, format!("https://lambda.us-east-1.amazonaws.com{path}"));
+        assert_eq!(
+            sent[0].uri,
+            "https://lambda.us-east-1.amazonaws.com/2015-03-31/functions/weir-socket/invocations"
+        );
+        assert_eq!(sent[0].headers["x-amz-invocation-type"], "Event");
         let authorization = &sent[0].headers["authorization"];
         assert!(
             authorization.contains("Credential=GATEWAY/20260101/us-east-1/lambda/aws4_request"),

@@ -4,8 +4,9 @@ use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use admission::Calendar;
-use aws_transport::{EndpointUrls, Settings, Uploads};
+use aws_transport::{Connection, EndpointUrls, OwnRole, Settings, Uploads};
 use bytes::Bytes;
+use gateway::shadow::{HandOverError, Shadows};
 use gateway::{Cache, Exhausted, ObjectStore, Ports, SharedHealth, State};
 use inference::ProviderError;
 use providers::Providers;
@@ -23,6 +24,21 @@ impl Ports for AwsPorts {
     type Content = Content;
     type Objects = UploadsBucket;
     type Health = TargetHealth;
+    type Shadows = ShadowFunction;
+}
+
+/// The function that makes calls once more, each in an invocation that nobody waits for.
+#[derive(Debug)]
+pub struct ShadowFunction {
+    own: OwnRole,
+    name: String,
+}
+
+impl Shadows for ShadowFunction {
+    async fn hand_over(&self, order: Bytes) -> Result<(), HandOverError> {
+        let started = self.own.start(&self.name, order).await;
+        started.map_err(|refusal| HandOverError(refusal.error.to_string()))
+    }
 }
 
 /// Tenants' uploads in S3.
@@ -77,7 +93,7 @@ pub enum StartError {
 
 /// Connects to what the environment names: `TENANCY_TABLE`, `LEDGER_TABLE`, `CONTENT_TABLE`,
 /// `UPLOADS_BUCKET`, `TENANT_ACCESS_ROLE_ARN` and, optionally, `TIME_ZONE`, `HEARTBEAT_INTERVAL_MS`,
-/// `CATALOG_MAX_AGE_S` and the `AWS_ENDPOINT_URL_*` of the services.
+/// `CATALOG_MAX_AGE_S`, `SHADOW_FUNCTION` and the `AWS_ENDPOINT_URL_*` of the services.
 ///
 /// # Errors
 /// A variable that is missing, or a role that is none.
@@ -98,8 +114,17 @@ pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
     let calendar = Calendar::of(&zone).map_err(|error| StartError::TimeZone(error.name))?;
     let sdk = aws_config::load_from_env().await;
     let client = store_dynamodb::client(&sdk);
-    let providers =
-        Providers::new(&sdk, settings).map_err(|error| StartError::Aws(error.into()))?;
+    let connection = Connection::new(&sdk);
+    let shadows = match variable("SHADOW_FUNCTION").filter(|name| !name.is_empty()) {
+        Some(name) => {
+            let (urls, connection) = (settings.endpoint_urls.clone(), connection.clone());
+            let own = OwnRole::new(&sdk, urls, connection);
+            Some(ShadowFunction { own: own.map_err(|error| StartError::Aws(error.into()))?, name })
+        }
+        None => None,
+    };
+    let providers = Providers::new(&sdk, settings, connection)
+        .map_err(|error| StartError::Aws(error.into()))?;
     let uploads = providers.uploads().cloned().ok_or(StartError::Missing("UPLOADS_BUCKET"))?;
     Ok(State {
         configuration: Cache::new(Configuration::new(client.clone(), tenancy), catalog_age),
@@ -110,6 +135,7 @@ pub async fn state_from_env() -> Result<State<AwsPorts>, StartError> {
         content: Content::new(client, content),
         objects: UploadsBucket(uploads),
         providers,
+        shadows,
         region: sdk.region().map(ToString::to_string).unwrap_or_default(),
         heartbeat,
         now_ms: unix_ms,

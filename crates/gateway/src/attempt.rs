@@ -16,7 +16,7 @@ use metering::{
     ModelChoice, Outcome, Price, ProfileScope, RecordId, ServiceTier, TokenUsage, UsageRecord,
 };
 use telemetry::{Metric, Unit};
-use tenancy::TenantContext;
+use tenancy::{PriorityClass, TenantContext};
 
 use crate::call::Call;
 use crate::route::Route;
@@ -134,7 +134,9 @@ impl Attempt {
         let id = RecordId { call_id: call.id.clone(), attempt: number };
         let entitlements = &route.entitlements;
         let (tenant, project) = (&entitlements.tenant, route.project_id.as_ref());
-        let priority_class = tenant.priority_class(project);
+        // What a limit keeps for more urgent calls, it keeps from those that nobody waits for.
+        let priority_class =
+            if call.is_shadow() { PriorityClass::Batch } else { tenant.priority_class(project) };
         let limited = LimitedCall {
             model: &target.model.id,
             family: &target.model.family(),
@@ -179,6 +181,7 @@ impl Attempt {
             search_units: bound.search_units,
             guardrail_units: bound.guardrail_units,
             started_ms,
+            shadow_of: call.shadow_of.clone(),
         };
         let admitted = admit(&state.ledger, context, scopes, &id, &reservation, &detail).await?;
         let gateway = started.elapsed();
@@ -292,6 +295,7 @@ impl Attempt {
             time_to_first_token_ms: ending.first_content.map(since_start),
             gateway_ms: milliseconds(self.gateway),
             meters: self.admitted.held.iter().map(ToString::to_string).collect(),
+            shadow_of: detail.shadow_of,
         }
     }
 
@@ -379,7 +383,9 @@ fn log(record: &UsageRecord, ending: &Ending, now_ms: i64) {
         count("CostNanoUsd", record.cost_nanousd.0),
     ];
     metrics.extend(record.time_to_first_token_ms.map(|value| time("TimeToFirstToken", value)));
-    let dimensions = [("Service", "invoke"), ("Model", record.choice.model.as_str())];
+    // What clients wait for is not to be mixed with what nobody waits for.
+    let service = if record.shadow_of.is_some() { "shadow" } else { "invoke" };
+    let dimensions = [("Service", service), ("Model", record.choice.model.as_str())];
     telemetry::emit(now_ms, &dimensions, &metrics, &[("tenant_id", record.tenant_id.as_str())]);
 }
 

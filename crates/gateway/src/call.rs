@@ -22,6 +22,8 @@ pub struct Call {
     pub started_ms: i64,
     /// When the function ends, in Unix milliseconds.
     function_deadline_ms: i64,
+    /// The client's call that this one repeats at a successor of its model, if it is a shadow.
+    pub(crate) shadow_of: Option<String>,
 }
 
 impl Call {
@@ -34,7 +36,13 @@ impl Call {
             function_deadline_ms: deadline_ms
                 .filter(|ms| *ms > now_ms)
                 .unwrap_or(now_ms + DEFAULT_RUN_MS),
+            shadow_of: None,
         }
+    }
+
+    /// Whether it repeats a client's call.
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.shadow_of.is_some()
     }
 
     /// When the provider must have answered.

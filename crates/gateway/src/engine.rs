@@ -9,11 +9,13 @@ use inference::{Model, ProviderError, RetryPolicy};
 use routing::{Decision, Failure};
 use tenancy::{ModelId, TenantContext};
 
+use crate::Asked;
 use crate::attempt::{Attempt, Priced, Subject};
 use crate::cache::Freshness;
 use crate::call::Call;
 use crate::exhausted::note;
 use crate::route::{Route, resolve};
+use crate::shadow::Shadow;
 use crate::state::{Ports, State};
 
 /// Checks a request against one target: what is to be sent, and what it can consume at most.
@@ -66,6 +68,8 @@ pub(crate) struct Engine<P: Ports> {
     has_reread: bool,
     /// Provider calls so far.
     pub(crate) attempts: u32,
+    /// The same call, made of a successor.
+    pub(crate) shadow: Shadow,
 }
 
 impl<P: Ports> Engine<P> {
@@ -79,8 +83,8 @@ impl<P: Ports> Engine<P> {
         project: Option<&str>,
         affinity: Option<u64>,
     ) -> Result<Self, ApiError> {
-        let (freshness, now_ms) = (Freshness::Remembered, call.started_ms);
-        let route = resolve(state, &context, name, project, affinity, freshness, now_ms).await?;
+        let freshness = Freshness::Remembered;
+        let route = resolve(state, &context, &call, name, project, affinity, freshness).await?;
         if route.targets.len() > 1 {
             state.health.refresh(call.started_ms);
         }
@@ -98,7 +102,16 @@ impl<P: Ports> Engine<P> {
             exhausted: None,
             has_reread: false,
             attempts: 0,
+            shadow: Shadow::None,
         })
+    }
+
+    /// Decides whether the call is made once more, of the successor of its model.
+    pub(crate) fn draw_shadow(&mut self, asked: &Asked<'_>) {
+        if self.state.shadows.is_some() {
+            let random = (self.state.random)();
+            self.shadow = Shadow::draw(&self.call, &self.context, &self.route, asked, random);
+        }
     }
 
     /// The next attempt, reserved for, with what to send.
@@ -130,14 +143,18 @@ impl<P: Ports> Engine<P> {
                     }
                 };
             match self.reserve(target).await {
-                Ok(Some(attempt)) => return Ok((attempt, payload)),
+                Ok(Some(attempt)) => {
+                    self.shadow.start(&self.state, &attempt);
+                    return Ok((attempt, payload));
+                }
                 Ok(None) => {}
                 Err(refused) => self.fall_back(refused)?,
             }
         }
     }
 
-    /// Makes the model that the policy of an exhausted limit names the only target that is left.
+    /// Makes the model that the policy of an exhausted limit names the only target that is left. A shadow is
+    /// of one model only.
     ///
     /// # Errors
     /// The refusal: nothing is named, or the tenant may not use it, or it was refused itself.
@@ -145,7 +162,8 @@ impl<P: Ports> Engine<P> {
         if let Some(first) = self.exhausted.take() {
             return Err(first);
         }
-        let is_named = |model: &&Arc<Model>| refused.fallback.as_ref() == Some(&model.id);
+        let fallback = refused.fallback.as_ref().filter(|_| !self.call.is_shadow());
+        let is_named = |model: &&Arc<Model>| fallback == Some(&model.id);
         let Some(model) = self.route.allowed_models.iter().find(is_named).cloned() else {
             return Err(refused.error);
         };
@@ -176,11 +194,11 @@ impl<P: Ports> Engine<P> {
                 self.route = resolve(
                     state,
                     context,
+                    call,
                     &route.requested,
                     self.project.as_deref(),
                     self.affinity,
                     Freshness::Reread,
-                    call.started_ms,
                 )
                 .await
                 .map_err(Refused::from)?;

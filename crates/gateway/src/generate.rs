@@ -90,11 +90,20 @@ impl Generate {
 /// Answers: as a stream if that was asked for.
 pub(crate) async fn answer<P: Ports>(
     mut engine: Engine<P>,
-    mut generate: Generate,
+    generate: Generate,
 ) -> Result<Response<Body>, ApiError> {
     if generate.request.is_streaming() {
         return stream::answer(engine, generate).await;
     }
+    let answer = whole(&mut engine, generate).await;
+    engine.shadow.settled().await;
+    answer
+}
+
+async fn whole<P: Ports>(
+    engine: &mut Engine<P>,
+    mut generate: Generate,
+) -> Result<Response<Body>, ApiError> {
     loop {
         let (attempt, payload) = engine.next(&generate).await?;
         let asked = Instant::now();
@@ -106,7 +115,7 @@ pub(crate) async fn answer<P: Ports>(
         let (error, seen_output) = match answer {
             Ok(answer) => {
                 engine.state.health.succeeded(&attempt.target.model.id);
-                return Ok(finish(&engine, &mut generate, &attempt, answer, asked).await);
+                return Ok(finish(engine, &mut generate, &attempt, answer, asked).await);
             }
             Err(unanswered) => unanswered,
         };

@@ -19,6 +19,7 @@ mod path;
 mod remember;
 mod route;
 mod serve;
+pub mod shadow;
 mod state;
 mod stream;
 mod unary;
@@ -52,7 +53,9 @@ use crate::route::Route;
 /// What a request says besides its body.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked<'a> {
-    /// The body as it came, for the response cache.
+    /// The path.
+    pub(crate) path: &'a str,
+    /// The body as it came, for the response cache and for shadows.
     pub(crate) body: &'a [u8],
     /// The files that it refers to: the same id may get other bytes.
     pub(crate) files: &'a [(String, Upload)],
@@ -96,6 +99,7 @@ pub(crate) async fn generate<P: Ports>(
         return replay(&mut engine, &*request, body).await;
     }
     let remember = Remember::in_cache(entry.map(|(key, ttl_s, _)| (key, ttl_s)));
+    engine.draw_shadow(&asked);
     generate::answer(engine, Generate { request, remember }).await
 }
 

@@ -89,6 +89,18 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// Whether a model generates what it answers with.
+    pub(crate) fn is_generated(&self) -> bool {
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Responses
+                | Self::Messages
+                | Self::Converse { .. }
+                | Self::Invoke { .. }
+        )
+    }
+
     /// What a caller must be permitted. What tenants left with the gateway was said to a model, or is
     /// to be.
     pub(crate) fn permission(&self) -> Permission {

@@ -10,6 +10,7 @@ use tenancy::{ModelId, ProjectId, TenantContext};
 
 use crate::attempt::Priced;
 use crate::cache::Freshness;
+use crate::call::Call;
 use crate::state::{Ports, State};
 
 /// The price version of records of models that nobody has priced.
@@ -93,7 +94,7 @@ impl Route {
 }
 
 /// Finds what `name` stands for: the tenant's alias, the organisation's, a model, or what a provider
-/// calls an allowed model, in this order.
+/// calls an allowed model, in this order. A shadow names a model, whatever else has its name.
 ///
 /// `affinity` is a hash of what ties the turns of a conversation together.
 ///
@@ -103,13 +104,13 @@ impl Route {
 pub(crate) async fn resolve<P: Ports>(
     state: &State<P>,
     context: &TenantContext,
+    call: &Call,
     name: &str,
     project: Option<&str>,
     affinity: Option<u64>,
     freshness: Freshness,
-    now_ms: i64,
 ) -> Result<Route, ApiError> {
-    let mut freshness = freshness;
+    let (mut freshness, now_ms) = (freshness, call.started_ms);
     loop {
         let (entitlements, catalog) = configuration(state, context, freshness, now_ms).await?;
         let project_id = entitlements.project_of(&context.principal.id, project);
@@ -139,10 +140,10 @@ pub(crate) async fn resolve<P: Ports>(
         let aliases =
             state.configuration.aliases(context, entitlements.tenant.entitlement_version, now_ms);
         let aliases = aliases.await?;
-        let alias = name
-            .parse::<ModelId>()
-            .ok()
-            .and_then(|name| aliases.get(&name).or_else(|| catalog.aliases.get(&name)).cloned());
+        let alias =
+            name.parse::<ModelId>().ok().filter(|_| !call.is_shadow()).and_then(|name| {
+                aliases.get(&name).or_else(|| catalog.aliases.get(&name)).cloned()
+            });
         let targets = match &alias {
             Some(alias) => {
                 let is_allowed = |id: &ModelId| allowed_models.iter().any(|model| &model.id == id);

@@ -78,11 +78,7 @@ pub async fn serve<P: Ports>(
     context.require(path.permission())?;
     let (family, id) = (path.dialect().family(), HeaderValue::from_str(&call.id));
     let answer: Answer<'_> = match path {
-        Path::ChatCompletions
-        | Path::Responses
-        | Path::Messages
-        | Path::Converse { .. }
-        | Path::Invoke { .. } => Box::pin(generated(state, context, call, path, request)),
+        path if path.is_generated() => Box::pin(generated(state, context, call, path, request)),
         Path::Embeddings
         | Path::Rerank
         | Path::CountTokens
@@ -107,18 +103,26 @@ async fn generated<P: Ports>(
 ) -> Result<Response<Body>, ApiError> {
     let headers = protocol_headers(request.headers);
     let cache = CacheControl::of(request.headers)?;
-    let (parsed, files) = parse(state, &context, &path, request.body, &headers).await?;
+    let (parsed, files) = parse(state, &context, &call, &path, request.body, &headers).await?;
     let session = SESSION_HEADERS.iter().find_map(|name| request.headers.get(*name)?.to_str().ok());
     let project = project(request.headers);
-    let asked =
-        Asked { body: request.body, files: &files, headers: &headers, cache, session, project };
+    let asked = Asked {
+        path: request.path,
+        body: request.body,
+        files: &files,
+        headers: &headers,
+        cache,
+        session,
+        project,
+    };
     generate(state, context, call, parsed, asked).await
 }
 
 /// The request in its dialect, with the files that it refers to.
-async fn parse<P: Ports>(
+pub(crate) async fn parse<P: Ports>(
     state: &State<P>,
     context: &TenantContext,
+    call: &Call,
     path: &Path<'_>,
     body: &[u8],
     headers: &[(String, String)],
@@ -131,7 +135,7 @@ async fn parse<P: Ports>(
             let request = request.with_history(&earlier)?;
             let files = files(request.upload_ids()).await?;
             let request = request.with_uploads(&files)?;
-            let is_kept = stores_responses(state, context).await?;
+            let is_kept = !call.is_shadow() && stores_responses(state, context).await?;
             let request = if is_kept { request } else { request.without_store() };
             (Box::new(request), files)
         }
@@ -161,7 +165,7 @@ async fn parse<P: Ports>(
 }
 
 /// Uploaded files by their ids.
-type Files = Vec<(String, Upload)>;
+pub(crate) type Files = Vec<(String, Upload)>;
 
 async fn at_once<P: Ports>(
     state: &Arc<State<P>>,

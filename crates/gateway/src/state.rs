@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::exhausted::Exhausted;
 use crate::files::ObjectStore;
 use crate::health::SharedHealth;
+use crate::shadow::Shadows;
 
 /// The adapters that a gateway works through, one type per port.
 pub trait Ports: Send + Sync + 'static {
@@ -26,6 +27,8 @@ pub trait Ports: Send + Sync + 'static {
     type Objects: ObjectStore;
     /// What the instances know of the providers' health.
     type Health: routing::HealthStore;
+    /// Who makes calls once more, of successors.
+    type Shadows: Shadows;
 }
 
 /// What one execution environment keeps between calls.
@@ -42,6 +45,8 @@ pub struct State<P: Ports> {
     pub objects: P::Objects,
     /// What is known of the providers' health.
     pub health: SharedHealth<P::Health>,
+    /// Who makes calls once more, of successors; nobody in the function that does.
+    pub shadows: Option<P::Shadows>,
     /// The limits that this instance has told of as exhausted, by the ids of their alerts.
     pub exhausted: Exhausted,
     /// Where the organisation's days begin.

@@ -135,37 +135,43 @@ enum Outcome {
 
 async fn run<P: Ports>(mut engine: Engine<P>, mut generate: Generate, mut client: Client) {
     let mut renderer = None;
+    let answered = attempts(&mut engine, &mut generate, &mut renderer, &mut client).await;
+    // While the client still waits, for all that has to be done: the function may be frozen as soon as the
+    // answer ends, and it ends when the last sender is dropped.
+    engine.shadow.settled().await;
+    if let Err(error) = answered {
+        client.refuse(error, renderer.as_mut()).await;
+    }
+}
+
+/// Asks targets until one has answered, and records each attempt.
+///
+/// # Errors
+/// None has: what the client is to read.
+async fn attempts<P: Ports>(
+    engine: &mut Engine<P>,
+    generate: &mut Generate,
+    renderer: &mut Option<Box<dyn AnswerRenderer>>,
+    client: &mut Client,
+) -> Result<(), ApiError> {
     loop {
-        let (attempt, payload) = match engine.next(&generate).await {
-            Ok(next) => next,
-            Err(error) => return client.refuse(error, renderer.as_mut()).await,
-        };
+        let (attempt, payload) = engine.next(generate).await?;
         generate.remember.restart();
         let writer = renderer.insert(generate.request.renderer(generate.head(&attempt)));
-        let (error, ending) = match attempt_once(
-            &engine,
-            &attempt,
-            payload,
-            &mut generate,
-            writer,
-            &mut client,
-        )
-        .await
-        {
+        let once = attempt_once(engine, &attempt, payload, generate, writer, client);
+        let (error, ending) = match once.await {
             Outcome::Done(ending) => {
                 if ending.error.is_none() {
                     engine.state.health.succeeded(&attempt.target.model.id);
                 }
-                // Before the last sender is dropped: the function may be frozen as soon as the
-                // answer ends.
                 attempt.record(&engine.state, &ending).await;
-                return;
+                return Ok(());
             }
             Outcome::Failed(error, ending) => (error, ending),
         };
         attempt.record(&engine.state, &ending).await;
         let Some(wait) = engine.failed(&attempt.target.model.id, &error) else {
-            return client.refuse(ApiError::from(&error), renderer.as_mut()).await;
+            return Err(ApiError::from(&error));
         };
         sleep(wait).await;
     }

@@ -41,7 +41,7 @@ const fn same(name: &'static str, kind: Kind) -> Column {
 }
 
 /// Every column, in the order of the file.
-pub const COLUMNS: [Column; 44] = [
+pub const COLUMNS: [Column; 45] = [
     column("schema_version", "schema", Kind::Number),
     same("call_id", Kind::Text),
     same("attempt", Kind::Number),
@@ -86,6 +86,7 @@ pub const COLUMNS: [Column; 44] = [
     same("time_to_first_token_ms", Kind::OptionalNumber),
     same("gateway_ms", Kind::Number),
     same("meters", Kind::List),
+    same("shadow_of", Kind::OptionalText),
 ];
 
 impl Kind {

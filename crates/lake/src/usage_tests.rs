@@ -122,6 +122,7 @@ fn any_record() -> impl Strategy<Value = UsageRecord> {
         record.choice.requested_model = asked;
         UsageRecord {
             project_id: project.map(|project| project.parse().unwrap()),
+            shadow_of: request_id.clone(),
             provider_request_id: request_id,
             time_to_first_token_ms: first_ms,
             tags,

@@ -195,6 +195,10 @@ pub struct UsageRecord {
     /// in records of schema 2, whose reservations were in the tenant's and the line of business'.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<String>,
+    /// The call that this one repeats at a successor of its model, for comparison; its answer went to
+    /// nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow_of: Option<String>,
 }
 
 fn yes() -> bool {

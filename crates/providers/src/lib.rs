@@ -26,9 +26,13 @@ impl Providers {
     /// Connects with the Region, the credentials (for STS) and the clock of `sdk_config`.
     ///
     /// Fails without a Region or with a role that is no role's ARN.
-    pub fn new(sdk_config: &SdkConfig, settings: Settings) -> Result<Self, ConfigError> {
+    pub fn new(
+        sdk_config: &SdkConfig,
+        settings: Settings,
+        connection: Connection,
+    ) -> Result<Self, ConfigError> {
         let bucket = settings.uploads_bucket.clone();
-        let aws = Arc::new(Aws::new(sdk_config, settings, Connection::new(sdk_config))?);
+        let aws = Arc::new(Aws::new(sdk_config, settings, connection)?);
         Ok(Self::with(&aws, bucket))
     }
 

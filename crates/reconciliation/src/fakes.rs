@@ -147,6 +147,7 @@ pub fn record(
         time_to_first_token_ms: None,
         gateway_ms: 5,
         meters: Vec::new(),
+        shadow_of: None,
     };
     price(&mut record, prices);
     Ok(record)

@@ -84,6 +84,7 @@ fn detail() -> CallDetail {
         search_units: 0,
         guardrail_units: 0,
         started_ms: 1_795_435_260_000,
+        shadow_of: None,
     }
 }
 
@@ -142,6 +143,7 @@ fn record_units() -> usize {
             "tenant=acme-web-shop shard=1.7".to_owned(),
             "lob=retail shard=1.3".to_owned(),
         ],
+        shadow_of: None,
     };
     units(&serde_dynamo::to_item(&record).unwrap(), 90)
 }

@@ -17,5 +17,5 @@ pub use principal::{InvalidPrincipal, Principal, PrincipalId, PrincipalKind};
 pub use role::{Permission, PermissionDenied, Reach, Role, Scope};
 pub use tenant::{
     Guardrail, ModelAllowlist, PayloadCapture, Place, PriorityClass, Project, ResponseCache,
-    Status, Tenant, TenantContext, TenantSettings,
+    Shadow, Status, Tenant, TenantContext, TenantSettings,
 };

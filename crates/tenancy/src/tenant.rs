@@ -112,6 +112,10 @@ pub struct TenantSettings {
     /// Whether what its callers write and models answer is kept for later inspection; never, if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_capture: Option<PayloadCapture>,
+    /// Whether calls of a model that has a successor are made of that one as well, for comparison, at the
+    /// tenant's own cost; never, if unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
 }
 
 /// A version of a guardrail.
@@ -128,6 +132,13 @@ pub struct Guardrail {
 pub struct PayloadCapture {
     /// For how many days.
     pub retention_days: u32,
+}
+
+/// How many calls are made once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// Of a hundred.
+    pub percent: u8,
 }
 
 /// How answers are kept.

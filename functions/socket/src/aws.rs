@@ -3,7 +3,7 @@
 use aws_transport::{Connection, EndpointUrls, OwnRole, Service, path_segment};
 use bytes::Bytes;
 use gateway_aws::AwsPorts;
-use http::{Method, Request, header};
+use http::{Method, Request};
 use std::sync::Arc;
 
 use crate::event::Turn;
@@ -68,16 +68,8 @@ impl Outside for Aws {
     }
 
     async fn start(&self, turn: &Turn) -> Result<(), StartError> {
-        let failed = |error: &dyn std::fmt::Display| StartError(error.to_string());
-        let path = format!("/2015-03-31/functions/{}/invocations", path_segment(&self.function));
         let event = serde_json::json!({ "turn": turn }).to_string();
-        let request = Request::post(path)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("x-amz-invocation-type", "Event")
-            .body(Bytes::from(event))
-            .map_err(|error| failed(&error))?;
-        let endpoint = self.own.endpoint(Service::Lambda);
-        let sent = self.own.send(Service::Lambda, &endpoint, request).await;
-        sent.map(|_| ()).map_err(|refusal| failed(&refusal.error))
+        let started = self.own.start(&self.function, event.into()).await;
+        started.map_err(|refusal| StartError(refusal.error.to_string()))
     }
 }

@@ -76,23 +76,12 @@ impl Turn {
         connection: &str,
         context: &TenantContext,
     ) -> Self {
-        let TenantContext { tenant_id, lob_id, principal, roles, scopes } = context;
-        let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
-        let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
-        let caller = [
-            ("tenant_id", tenant_id.to_string()),
-            ("lob_id", lob_id.to_string()),
-            ("principal_id", principal.id.to_string()),
-            ("principal_kind", principal.kind.as_str().to_owned()),
-            ("roles", roles.join(" ")),
-            ("scopes", scopes.join(" ")),
-        ];
         Self {
             id: uuid::Uuid::now_v7().simple().to_string(),
             session,
             request,
             connection: connection.to_owned(),
-            caller: caller.map(|(name, value)| (name.to_owned(), value)).into(),
+            caller: http_api::caller_fields(context),
         }
     }
 

@@ -178,6 +178,7 @@ impl Catalogue {
             time_to_first_token_ms: Some(150),
             gateway_ms: 4,
             meters: vec![format!("tenant={tenant_number}")],
+            shadow_of: None,
         })
     }
 }

@@ -69,6 +69,7 @@ pub(crate) fn record(
         time_to_first_token_ms: None,
         gateway_ms: 1,
         meters: Vec::new(),
+        shadow_of: None,
     }
 }
 

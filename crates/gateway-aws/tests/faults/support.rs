@@ -10,6 +10,7 @@ use aws_transport::testing::{Caller, Clock, Deed, sdk_config, server, settings, 
 use aws_transport::{Aws, Connection, EndpointUrls, Service};
 use bytes::Bytes;
 use content::fakes::InMemoryContent;
+use gateway::shadow::{HandOverError, Shadows};
 use gateway::{Cache, ObjectStore, Ports, SharedHealth, State};
 use inference::{
     Alias, AliasStore, Catalog, CatalogStore, Estimate, Model, ProviderAuth, ProviderConfig,
@@ -230,6 +231,7 @@ impl Gateway {
             content: InMemoryContent::default(),
             objects: NoObjects,
             health: SharedHealth::new(NobodyElse),
+            shadows: None,
             exhausted: gateway::Exhausted::default(),
             calendar: admission::Calendar::utc(),
             region: "us-east-1".into(),
@@ -284,6 +286,7 @@ impl Ports for SimulatedPorts {
     type Content = InMemoryContent;
     type Objects = NoObjects;
     type Health = NobodyElse;
+    type Shadows = NobodyElse;
 }
 
 pub(crate) struct FixedConfiguration {
@@ -342,6 +345,12 @@ impl ObjectStore for NoObjects {
 
 /// Nobody else knows anything.
 pub(crate) struct NobodyElse;
+
+impl Shadows for NobodyElse {
+    async fn hand_over(&self, _: Bytes) -> Result<(), HandOverError> {
+        unreachable!("nobody makes calls once more")
+    }
+}
 
 impl HealthStore for NobodyElse {
     async fn open_targets(&self) -> Result<Vec<(ModelId, i64)>, HealthStoreError> {

@@ -70,6 +70,7 @@ pub fn usage_record(
         latency_ms: 1_200,
         time_to_first_token_ms: Some(300),
         gateway_ms: 12,
+        shadow_of: Some("0198f0c2a7b37d1e8f00aabbccddee00".to_owned()),
     }
 }
 

@@ -61,6 +61,7 @@ fn record() -> impl Strategy<Value = UsageRecord> {
                 time_to_first_token_ms: None,
                 gateway_ms: latency_ms / 100,
                 meters: Vec::new(),
+                shadow_of: None,
             }
         },
     )

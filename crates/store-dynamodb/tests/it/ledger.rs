@@ -59,6 +59,7 @@ fn record(context: &TenantContext, call_id: &str) -> UsageRecord {
         time_to_first_token_ms: Some(3),
         gateway_ms: 1,
         meters: vec!["tenant=acme".to_owned(), "lob=retail shard=1.2 part=0/3".to_owned()],
+        shadow_of: None,
     }
 }
 
@@ -163,6 +164,7 @@ async fn what_the_sweep_needs_of_a_call_is_kept_beside_its_reservations() {
         search_units: 2,
         guardrail_units: 0,
         started_ms: NOON.start_ms(),
+        shadow_of: Some("call-0".into()),
     };
     let (first, deadline_ms) = (id("call-1"), NOON.start_ms() + 900_000);
     for _ in 0..2 {

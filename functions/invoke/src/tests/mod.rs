@@ -6,6 +6,7 @@ mod failures;
 mod lifecycle;
 mod remembered;
 mod routing;
+mod shadows;
 mod support;
 mod unary;
 mod unpriced;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use admission::{EntitlementStore, Entitlements, LimitRule, Meter, Scope, StoreEr
 use bytes::Bytes;
 use content::fakes::InMemoryContent;
 use futures::StreamExt as _;
+use gateway::shadow::{HandOverError, ShadowOrder, Shadows};
 use gateway::{Cache, ObjectStore, Ports, SharedHealth, State};
 use http::Response;
 use http_api::Body;
@@ -171,6 +173,29 @@ impl Ports for FakePorts {
     type Content = InMemoryContent;
     type Objects = FakeObjects;
     type Health = FakeHealth;
+    type Shadows = FakeShadows;
+}
+
+/// Orders that were handed over.
+#[derive(Default)]
+pub(super) struct FakeShadows {
+    pub(super) orders: Mutex<Vec<ShadowOrder>>,
+    /// Whether the next order is refused.
+    pub(super) is_broken: AtomicBool,
+    /// How long an order takes.
+    pub(super) delay: Mutex<Duration>,
+}
+
+impl Shadows for FakeShadows {
+    async fn hand_over(&self, order: Bytes) -> Result<(), HandOverError> {
+        let delay = *self.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(HandOverError("as scripted".into()));
+        }
+        self.orders.lock().unwrap().push(serde_json::from_slice(&order).unwrap());
+        Ok(())
+    }
 }
 
 /// Files, by key.
@@ -343,6 +368,7 @@ impl Gateway {
             content: InMemoryContent::default(),
             objects: FakeObjects::default(),
             health: SharedHealth::new(FakeHealth),
+            shadows: Some(FakeShadows::default()),
             exhausted: gateway::Exhausted::default(),
             calendar: admission::Calendar::utc(),
             region: "us-east-1".into(),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use content::fakes::InMemoryContent;
 use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use gateway::shadow::{HandOverError, Shadows};
 use gateway::{Cache, ObjectStore, Ports, SharedHealth};
 use inference::openai_chat::ChatRequest;
 use inference::{
@@ -129,6 +130,12 @@ impl HealthStore for Nothing {
     }
 }
 
+impl Shadows for Nothing {
+    async fn hand_over(&self, _: Bytes) -> Result<(), HandOverError> {
+        Ok(())
+    }
+}
+
 pub(super) struct FakePorts;
 
 impl Ports for FakePorts {
@@ -138,6 +145,7 @@ impl Ports for FakePorts {
     type Content = InMemoryContent;
     type Objects = Nothing;
     type Health = Nothing;
+    type Shadows = Nothing;
 }
 
 /// Connections and workers, as the test wants them.
@@ -245,6 +253,7 @@ impl Socket {
             content: InMemoryContent::default(),
             objects: Nothing,
             health: SharedHealth::new(Nothing),
+            shadows: None,
             exhausted: gateway::Exhausted::default(),
             calendar: admission::Calendar::utc(),
             region: "us-east-1".into(),
