@@ -53,8 +53,9 @@ def test_a_tenant_lives(stack: Stack, admin: Caller, made: Made) -> None:
     aliases = [{"name": "ours", "steps": [{"targets": [{"model": MODEL}]}]}]
     branded = {**shown.json(), "branding": {"color": "#336699"}, "aliases": aliases}
     assert put(own, path, branded, if_match=shown.headers["etag"]).status_code == 200
-    by_alias = machine.post_chat({"model": "ours", "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 20})
-    assert (by_alias.status_code, by_alias.headers.get("x-weir-model")) == (200, MODEL), by_alias.text
+    by_alias = {"model": "ours", "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 20}
+    # A name that was not there a second ago may be missed once more.
+    until(lambda: machine.post_chat(by_alias).headers.get("x-weir-model") == MODEL, "the alias to be known", timeout_s=10)
     refused = put(own, path, {**branded, "models": [MODEL, "nova-lite"]}, if_match="*")
     assert refused.status_code == 403, refused.text
     assert "`models`" in refused.json()["error"]["message"]
