@@ -1,8 +1,8 @@
 """Does a call get slower, or dearer, with the number of tenants?
 
 Fills the tables of the running stack with tenants, and at several sizes measures what a call meets: the authorizer, asked
-directly with a token; a chat call through the HTTP endpoint, of which ``server-timing`` says the gateway's own part; and a page of
-`GET /v1/tenants`. In the end it takes all tenants away but the first, and measures again: what differs between the first and the last line
+directly with a token; a chat call through the HTTP endpoint, of which ``server-timing`` says the gateway's own part; a page of
+`GET /v1/tenants`; and one read of a tenant's item from the table, which says how much of it is the local AWS getting slower. In the end it takes all tenants away but the first, and measures again: what differs between the first and the last line
 is noise. It finishes with a walk through the whole list, in pages.
 
     .local/venv-clients/bin/python tests/e2e/many_tenants.py --sizes 100 1000 10000
@@ -92,6 +92,12 @@ def chat(caller: Caller) -> float:
     return float(found[1])
 
 
+def read(stack: Stack, caller: Caller) -> None:
+    """Reads a tenant's item, past all functions."""
+    key = {"PK": f"TENANT#{caller.tenant_id}", "SK": "META"}
+    assert "Item" in stack.table("TenancyTableName").get_item(Key=key, ConsistentRead=True)
+
+
 def measure(stack: Stack, callers: list[Caller], admin: Caller, lob_id: str) -> dict[str, list[float]]:
     """Milliseconds of each kind of call."""
     turns = [callers[number % len(callers)] for number in range(CALLS)]
@@ -101,6 +107,7 @@ def measure(stack: Stack, callers: list[Caller], admin: Caller, lob_id: str) -> 
     return {
         "authorizer": [timed(lambda caller=caller: authorize(stack, caller)) for caller in turns],
         "gateway's own part of a chat call": [chat(caller) for caller in turns],
+        "one read of the table": [timed(lambda caller=caller: read(stack, caller)) for caller in turns],
         "a page of 100 tenants": [timed(lambda: page(admin, lob_id)) for _ in range(CALLS // 10)],
     }
 

@@ -11,6 +11,8 @@ mod cache;
 mod call;
 mod engine;
 mod exhausted;
+#[cfg(feature = "fakes")]
+pub mod fakes;
 mod files;
 mod generate;
 mod health;

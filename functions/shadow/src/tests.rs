@@ -8,15 +8,14 @@ use admission::fakes::InMemoryLedger;
 use admission::{EntitlementStore, Entitlements, Meter, Scope, StoreError};
 use bytes::Bytes;
 use content::fakes::InMemoryContent;
-use gateway::shadow::{HandOverError, Shadows};
-use gateway::{Cache, Exhausted, ObjectStore, SharedHealth};
+use gateway::fakes::Nothing;
+use gateway::{Cache, Exhausted, SharedHealth};
 use inference::{
     Alias, AliasStore, Catalog, CatalogStore, Protocol, ProviderAdapter, ProviderCall,
     ProviderError, ProviderRequest, ProviderResponse, ReadCatalogError, fixtures,
 };
 use lambda_runtime::Context;
 use metering::{Outcome, PicoUsd, Price, PriceBook};
-use routing::{HealthStore, HealthStoreError};
 use serde_json::Value;
 use tenancy::{ModelAllowlist, ModelId, Status, Tenant, TenantContext, TenantSettings};
 
@@ -88,50 +87,6 @@ impl ProviderAdapter for FakeProvider {
     }
 }
 
-/// What no order has to do with.
-struct Nothing;
-
-impl ObjectStore for Nothing {
-    async fn presign_put(
-        &self,
-        _: &TenantContext,
-        _: &str,
-        _: &str,
-        _: u64,
-        _: Duration,
-    ) -> Result<(String, Vec<(String, String)>), ProviderError> {
-        unreachable!("nobody uploads")
-    }
-
-    async fn get(&self, _: &TenantContext, _: &str, _: usize) -> Result<Bytes, ProviderError> {
-        unreachable!("nobody uploads")
-    }
-
-    fn bucket(&self) -> &'static str {
-        "uploads"
-    }
-
-    fn uri(&self, _: &TenantContext, _: &str) -> String {
-        unreachable!("nobody uploads")
-    }
-}
-
-impl HealthStore for Nothing {
-    async fn open_targets(&self) -> Result<Vec<(ModelId, i64)>, HealthStoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn trip(&self, _: &ModelId, _: i64) -> Result<(), HealthStoreError> {
-        Ok(())
-    }
-}
-
-impl Shadows for Nothing {
-    async fn hand_over(&self, _: Bytes) -> Result<(), HandOverError> {
-        unreachable!("a shadow has none")
-    }
-}
-
 struct FakePorts;
 
 impl Ports for FakePorts {
@@ -147,7 +102,7 @@ impl Ports for FakePorts {
 fn state() -> Arc<State<FakePorts>> {
     let meter = (Scope::Tenant("acme".parse().unwrap()), Meter::new(Status::Active, 1));
     Arc::new(State {
-        configuration: Cache::new(Fixed, Duration::from_secs(60)),
+        configuration: Cache::new(Fixed, Duration::from_mins(1)),
         ledger: InMemoryLedger::with_meters([meter]),
         providers: FakeProvider::default(),
         content: InMemoryContent::default(),

@@ -8,17 +8,15 @@ use admission::fakes::InMemoryLedger;
 use admission::{EntitlementStore, Entitlements, Meter, Scope, StoreError, settle};
 use aws_transport::testing::{Caller, Clock, Deed, sdk_config, server, settings, sts};
 use aws_transport::{Aws, Connection, EndpointUrls, Service};
-use bytes::Bytes;
 use content::fakes::InMemoryContent;
-use gateway::shadow::{HandOverError, Shadows};
-use gateway::{Cache, ObjectStore, Ports, SharedHealth, State};
+use gateway::fakes::Nothing;
+use gateway::{Cache, Ports, SharedHealth, State};
 use inference::{
     Alias, AliasStore, Catalog, CatalogStore, Estimate, Model, ProviderAuth, ProviderConfig,
-    ProviderError, ProviderKind, ReadCatalogError, RetryPolicy, Step, Target, fixtures,
+    ProviderKind, ReadCatalogError, RetryPolicy, Step, Target, fixtures,
 };
 use metering::{NanoUsd, PicoUsd, Price, PriceBook, UsageRecord};
 use providers::Providers;
-use routing::{HealthStore, HealthStoreError};
 use serde_json::Value;
 use tenancy::{ModelAllowlist, ModelId, Status, Tenant, TenantContext, TenantSettings};
 use tokio::net::TcpListener;
@@ -224,13 +222,13 @@ impl Gateway {
         let state = State {
             configuration: Cache::new(
                 FixedConfiguration { entitlements, catalog },
-                Duration::from_secs(60),
+                Duration::from_mins(1),
             ),
             ledger,
             providers,
             content: InMemoryContent::default(),
-            objects: NoObjects,
-            health: SharedHealth::new(NobodyElse),
+            objects: Nothing,
+            health: SharedHealth::new(Nothing),
             shadows: None,
             exhausted: gateway::Exhausted::default(),
             calendar: admission::Calendar::utc(),
@@ -284,9 +282,9 @@ impl Ports for SimulatedPorts {
     type Ledger = InMemoryLedger;
     type Providers = Providers;
     type Content = InMemoryContent;
-    type Objects = NoObjects;
-    type Health = NobodyElse;
-    type Shadows = NobodyElse;
+    type Objects = Nothing;
+    type Health = Nothing;
+    type Shadows = Nothing;
 }
 
 pub(crate) struct FixedConfiguration {
@@ -312,52 +310,5 @@ impl AliasStore for FixedConfiguration {
 impl CatalogStore for FixedConfiguration {
     async fn catalog(&self) -> Result<Catalog, ReadCatalogError> {
         Ok(self.catalog.clone())
-    }
-}
-
-/// Nobody uploads anything.
-pub(crate) struct NoObjects;
-
-impl ObjectStore for NoObjects {
-    async fn presign_put(
-        &self,
-        _: &TenantContext,
-        _: &str,
-        _: &str,
-        _: u64,
-        _: Duration,
-    ) -> Result<(String, Vec<(String, String)>), ProviderError> {
-        unreachable!("nobody uploads")
-    }
-
-    async fn get(&self, _: &TenantContext, _: &str, _: usize) -> Result<Bytes, ProviderError> {
-        unreachable!("nobody uploads")
-    }
-
-    fn bucket(&self) -> &'static str {
-        "uploads"
-    }
-
-    fn uri(&self, _: &TenantContext, file_id: &str) -> String {
-        file_id.to_owned()
-    }
-}
-
-/// Nobody else knows anything.
-pub(crate) struct NobodyElse;
-
-impl Shadows for NobodyElse {
-    async fn hand_over(&self, _: Bytes) -> Result<(), HandOverError> {
-        unreachable!("nobody makes calls once more")
-    }
-}
-
-impl HealthStore for NobodyElse {
-    async fn open_targets(&self) -> Result<Vec<(ModelId, i64)>, HealthStoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn trip(&self, _: &ModelId, _: i64) -> Result<(), HealthStoreError> {
-        Ok(())
     }
 }

@@ -359,7 +359,7 @@ impl Gateway {
         }));
         let configuration: &'static FakeConfiguration = configuration;
         let state = State {
-            configuration: Cache::new(configuration, Duration::from_secs(60)),
+            configuration: Cache::new(configuration, Duration::from_mins(1)),
             ledger: InMemoryLedger::with_meters(meters),
             providers: FakeProvider {
                 scripts: Mutex::new(scripts.into()),

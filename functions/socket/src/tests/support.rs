@@ -10,8 +10,8 @@ use bytes::Bytes;
 use content::fakes::InMemoryContent;
 use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use gateway::shadow::{HandOverError, Shadows};
-use gateway::{Cache, ObjectStore, Ports, SharedHealth};
+use gateway::fakes::Nothing;
+use gateway::{Cache, Ports, SharedHealth};
 use inference::openai_chat::ChatRequest;
 use inference::{
     Alias, AliasStore, AnswerHead, Catalog, CatalogStore, Event, GenerateRequest as _, Protocol,
@@ -20,7 +20,6 @@ use inference::{
 };
 use lambda_runtime::{Context, LambdaEvent};
 use metering::{PicoUsd, Price, PriceBook, TokenUsage, UsageRecord};
-use routing::{HealthStore, HealthStoreError};
 use serde_json::{Value, json};
 use tenancy::{ModelAllowlist, ModelId, Status, Tenant, TenantContext, TenantSettings};
 
@@ -89,50 +88,6 @@ impl AliasStore for &'static FakeConfiguration {
 impl CatalogStore for &'static FakeConfiguration {
     async fn catalog(&self) -> Result<Catalog, ReadCatalogError> {
         Ok(self.catalog.clone())
-    }
-}
-
-/// No files, and no news of providers.
-pub(super) struct Nothing;
-
-impl ObjectStore for Nothing {
-    async fn presign_put(
-        &self,
-        _: &TenantContext,
-        _: &str,
-        _: &str,
-        _: u64,
-        _: Duration,
-    ) -> Result<(String, Vec<(String, String)>), ProviderError> {
-        unreachable!("no test uploads")
-    }
-
-    async fn get(&self, _: &TenantContext, _: &str, _: usize) -> Result<Bytes, ProviderError> {
-        unreachable!("no test reads uploads")
-    }
-
-    fn bucket(&self) -> &'static str {
-        "uploads"
-    }
-
-    fn uri(&self, _: &TenantContext, _: &str) -> String {
-        unreachable!("no test names uploads")
-    }
-}
-
-impl HealthStore for Nothing {
-    async fn open_targets(&self) -> Result<Vec<(ModelId, i64)>, HealthStoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn trip(&self, _: &ModelId, _: i64) -> Result<(), HealthStoreError> {
-        Ok(())
-    }
-}
-
-impl Shadows for Nothing {
-    async fn hand_over(&self, _: Bytes) -> Result<(), HandOverError> {
-        Ok(())
     }
 }
 
@@ -247,7 +202,7 @@ impl Socket {
             },
         }));
         let gateway = gateway::State {
-            configuration: Cache::new(configuration, Duration::from_secs(60)),
+            configuration: Cache::new(configuration, Duration::from_mins(1)),
             ledger: InMemoryLedger::with_meters(meters),
             providers: FakeProvider::default(),
             content: InMemoryContent::default(),
