@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use http_api::{ApiError, caller_fields, verified};
+use http_api::{ApiError, verified};
 use http_body_util::BodyExt as _;
 use inference::Model;
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,7 @@ impl Shadow {
         }
         let Ok(body) = str::from_utf8(asked.body) else { return Self::None };
         let order = ShadowOrder {
-            caller: caller_fields(context),
+            caller: context.fields(),
             shadow_of: call.id.clone(),
             model: successor.id.clone(),
             path: asked.path.to_owned(),

@@ -1,6 +1,6 @@
 //! The caller, from the authorizer's verified context and from nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use lambda_http::request::RequestContext;
@@ -51,22 +51,6 @@ pub fn verified<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<TenantCont
     })
 }
 
-/// The fields that [`verified`] reads back: a caller whom one function tells another of.
-pub fn caller_fields(context: &TenantContext) -> BTreeMap<String, String> {
-    let TenantContext { tenant_id, lob_id, principal, roles, scopes } = context;
-    let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
-    let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let fields = [
-        ("tenant_id", tenant_id.to_string()),
-        ("lob_id", lob_id.to_string()),
-        ("principal_id", principal.id.to_string()),
-        ("principal_kind", principal.kind.as_str().to_owned()),
-        ("roles", roles.join(" ")),
-        ("scopes", scopes.join(" ")),
-    ];
-    fields.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
 /// Space-separated names, all of which must be known.
 fn words<T: FromStr + Ord>(text: &str) -> Option<BTreeSet<T>> {
     text.split_ascii_whitespace().map(|word| word.parse().ok()).collect()
@@ -98,7 +82,7 @@ mod tests {
         for scopes in ["", "weir/invoke weir/read"] {
             let authorizer = ACME.replace(r#""scopes":"""#, &format!(r#""scopes":"{scopes}""#));
             let context = caller(&request(&authorizer)).unwrap();
-            let fields = caller_fields(&context);
+            let fields = context.fields();
             let read = verified(|name| fields.get(name).map(String::as_str));
             assert_eq!(read.as_ref(), Some(&context));
             assert_eq!(context.scopes.len(), scopes.split_whitespace().count());

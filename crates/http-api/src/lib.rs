@@ -15,7 +15,7 @@ mod rate_limit;
 pub use answer::{answer, conflict, etag, invalid, respond, store_failed, with_header, with_type};
 pub use ask::{Ask, parts, parts_below, refuse_unknown, shortened};
 pub use body::{Body, full, read};
-pub use caller::{caller, caller_fields, verified};
+pub use caller::{caller, verified};
 pub use checks::{are_registered, is_free, may_decide, takes_tenants};
 pub use document::{
     after, changed_meanwhile, cursor, invalid_field, is_creating, limit, matches, object,

@@ -182,6 +182,22 @@ pub struct TenantContext {
 }
 
 impl TenantContext {
+    /// Itself as texts by name: as whoever verified the caller tells it to other functions.
+    pub fn fields(&self) -> BTreeMap<String, String> {
+        let Self { tenant_id, lob_id, principal, roles, scopes } = self;
+        let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+        let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+        let fields = [
+            ("tenant_id", tenant_id.to_string()),
+            ("lob_id", lob_id.to_string()),
+            ("principal_id", principal.id.to_string()),
+            ("principal_kind", principal.kind.as_str().to_owned()),
+            ("roles", roles.join(" ")),
+            ("scopes", scopes.join(" ")),
+        ];
+        fields.map(|(name, text)| (name.to_owned(), text)).into()
+    }
+
     /// Checks that the caller's roles and scopes permit `permission`.
     pub fn require(&self, permission: Permission) -> Result<(), PermissionDenied> {
         permission.check(&self.roles, &self.scopes)

@@ -14,7 +14,7 @@ pub struct AuthorizerResponse {
     principal_id: String,
     policy_document: PolicyDocument,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    context: BTreeMap<&'static str, String>,
+    context: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,21 +65,13 @@ impl Stage {
 impl AuthorizerResponse {
     /// Lets the caller call the stage, as `context` says.
     pub(crate) fn allow(stage: Stage, authorized: &Authorized) -> Self {
-        let TenantContext { tenant_id, lob_id, principal, roles, scopes } = &authorized.context;
-        let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
-        let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+        let context = &authorized.context;
+        let mut fields = context.fields();
+        fields.insert("expires_at".to_owned(), authorized.expires_at.to_string());
         Self {
-            principal_id: format!("{tenant_id}|{}", principal.id),
+            principal_id: format!("{}|{}", context.tenant_id, context.principal.id),
             policy_document: policy("Allow", stage),
-            context: BTreeMap::from([
-                ("tenant_id", tenant_id.to_string()),
-                ("lob_id", lob_id.to_string()),
-                ("principal_id", principal.id.to_string()),
-                ("principal_kind", principal.kind.as_str().to_owned()),
-                ("roles", roles.join(" ")),
-                ("scopes", scopes.join(" ")),
-                ("expires_at", authorized.expires_at.to_string()),
-            ]),
+            context: fields,
         }
     }
 
@@ -88,7 +80,7 @@ impl AuthorizerResponse {
         Self {
             principal_id: "denied".to_owned(),
             policy_document: policy("Deny", stage),
-            context: BTreeMap::from([("error", denial.message().to_owned())]),
+            context: BTreeMap::from([("error".to_owned(), denial.message().to_owned())]),
         }
     }
 }

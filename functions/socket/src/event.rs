@@ -81,7 +81,7 @@ impl Turn {
             session,
             request,
             connection: connection.to_owned(),
-            caller: http_api::caller_fields(context),
+            caller: context.fields(),
         }
     }
 
